@@ -1,0 +1,114 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from expunge.errors import ExpungeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def building(output: Path) -> Iterator[Path]:
+    """Give a folder to build in; it becomes `output`, complete and on disk, when the block ends without an error.
+
+    The folder is `.<name>.partial` beside `output`, locked while it is built. After an error it is removed; what a
+    killed run left is removed by the next. Raises `UsageError` when `output` exists and is not an empty folder or
+    another run builds it, and `ExpungeError` when the disk is full or not writable.
+    """
+    output = output.absolute()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} exists and is not an empty folder. Name a new one.")
+    partial = output.with_name(f".{output.name}.partial")
+    missing = [parent for parent in output.parents if not parent.exists()]
+    with _explained(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(exist_ok=True)
+        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"Another run is building {output}. Wait for it, or name another folder."
+            ) from error
+        try:
+            with _explained(output):
+                _empty(partial)
+                yield partial
+                for folder, _, _ in os.walk(partial):
+                    _sync(folder)
+                if output.exists():
+                    output.rmdir()
+                partial.rename(output)
+                _sync(output.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            with contextlib.suppress(OSError):  # somebody else uses them by now
+                for parent in missing:
+                    parent.rmdir()
+            raise
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[Path]:
+    """Give a path to write one file to; it becomes `output` when the block ends without an error."""
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        with _explained(output):
+            yield partial
+            _sync(partial)
+            partial.rename(output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a new file and put it on disk, with its folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as sink:
+        sink.write(data)
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+@contextmanager
+def _explained(output: Path) -> Iterator[None]:
+    """Turn what the operating system says of a write into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ExpungeError(
+                f"The disk is full: {output} was not written, and nothing was left behind. Free some space, then start again."
+            ) from error
+        if error.errno is None:
+            raise
+        raise ExpungeError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _sync(folder: Path | str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,123 @@
+"""Hold somebody's copy against a release, to tell which of its rows the release removes.
+
+A shard whose digest is known needs no reading: it is a shard of the base (the rows are at the diff's positions) or of
+the release (none). The rows of any other are found by the diff's keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expunge.keys import ROLE_OF, KeyKind, Role
+from expunge.locate import locate
+from expunge.manifest import read_keys, read_positions
+from expunge.pool import Advance, map_shards
+from expunge.shards import Fingerprint, Positions, ShardFile, open_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from expunge.manifest import Release
+    from expunge.progress import Progress
+
+
+class KnownAs(StrEnum):
+    """How a shard of a copy was recognised."""
+
+    BASE = "base"
+    RELEASE = "release"
+    KEYS = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One shard of a copy: how it was recognised, its rows, and those that the release removes.
+
+    `undetermined` says what could not be judged, empty if nothing.
+    """
+
+    file: ShardFile
+    known_as: KnownAs
+    rows: int
+    positions: Positions
+    fingerprint: Fingerprint
+    undetermined: tuple[str, ...] = ()
+
+
+def judge(
+    shards: Sequence[ShardFile],
+    folder: Path,
+    release: Release,
+    *,
+    columns: Mapping[str, str] | None,
+    workers: int,
+    progress: Progress,
+) -> list[Judged]:
+    """Judge each shard of a copy against the release in `folder`, whose diff was verified. Same order as `shards`.
+
+    An empty text shard is one without rows: applying a release may leave it so.
+    """
+    shards = [replace(file, may_be_empty=True) for file in shards]
+    digests = map_shards(
+        _digest, None, shards, workers=workers, stage="Hashing shards", total=len(shards), progress=progress
+    )
+    removed = read_positions(folder)
+    base = {shard.base_sha256: shard.base_rows for shard in release.shards}
+    clean = {shard.sha256: shard.rows for shard in release.shards}
+    judged: dict[str, Judged] = {}
+    for file, (digest, state) in zip(shards, digests, strict=True):
+        if digest in base and (digest in removed or digest not in clean):
+            positions = removed.get(digest, _NONE)
+            judged[file.name] = Judged(file, KnownAs.BASE, base[digest], positions, state)
+        elif digest in clean:
+            judged[file.name] = Judged(file, KnownAs.RELEASE, clean[digest], _NONE, state)
+    unknown = [file for file in shards if file.name not in judged]
+    if unknown:
+        located = locate(
+            unknown,
+            read_keys(folder),
+            columns=columns,
+            hints=release.columns,
+            blanked=release.blanked if release.form == "aligned" else None,
+            workers=workers,
+            progress=progress,
+        )
+        for file, hits in zip(unknown, located.shards, strict=True):
+            judged[file.name] = Judged(
+                file,
+                KnownAs.KEYS,
+                hits.total,
+                hits.positions,
+                hits.fingerprint,
+                _undetermined(release, set(hits.binding)) if hits.total else (),
+            )
+    return [judged[file.name] for file in shards]
+
+
+_NONE: Positions = np.zeros(0, dtype=np.int64)
+
+
+def _digest(_shared: None, item: ShardFile, advance: Advance) -> tuple[str, Fingerprint]:
+    shard = open_shard(item)
+    digest = shard.digest()
+    advance(1)
+    return digest, shard.fingerprint
+
+
+def _undetermined(release: Release, roles: set[Role]) -> tuple[str, ...]:
+    """What a shard that carries only these roles cannot be judged on."""
+    reasons: list[str] = []
+    if Role.URL not in roles and release.rows_removed > sum(part.rows for part in release.hidden):
+        reasons.append(f"it has no column for {KeyKind.URL_RAW}, by which most removed rows are found")
+    for part in release.hidden:
+        if not any(ROLE_OF[kind] in roles for kind in part.kinds):
+            kinds = " or ".join(part.kinds)
+            reasons.append(
+                f"{part.rows:,} removed rows can only be found by {kinds}, for which it has no column"
+            )
+    return tuple(reasons)

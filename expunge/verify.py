@@ -1,0 +1,240 @@
+"""Verify a release: every digest, count and signature, and the arithmetic of its diff."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expunge.errors import ExpungeError, UsageError, VerificationFailed
+from expunge.locate import locate
+from expunge.manifest import (
+    KEYS_FILE,
+    REMOVED_FILE,
+    BadRelease,
+    Release,
+    file_digest,
+    read_keys,
+    read_positions,
+    read_release,
+    read_sums,
+    version_root,
+)
+from expunge.progress import Progress, quiet
+from expunge.shards import Positions, ShardFile
+from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE
+from expunge.signing import OMS_SIGNATURE, SIGNATURE_FILES, SUMS_SIGNATURE, verify_minisig, verify_oms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_MOST_DIFFERENCES = 20
+_NO_ROWS: Positions = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was verified: the release, its root, who signed it, and the files that were not there to be verified."""
+
+    release: Release
+    root: str
+    trusted_comment: str | None
+    signatures: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+def verify_release(
+    folder: Path,
+    *,
+    minisign_pub: Path | None = None,
+    oms_pub: Path | None = None,
+    integrity_only: bool = False,
+    partial: bool = False,
+    workers: int = 1,
+    progress: Progress = quiet,
+) -> Verified:
+    """Verify every file of a release against the keys given.
+
+    Without a key nothing proves who made the release: that is an error unless `integrity_only`. With `partial` files
+    that were not downloaded are passed over; whatever is there is verified all the same.
+
+    Raises `VerificationFailed` with the first differences.
+    """
+    if minisign_pub is None and oms_pub is None and not integrity_only:
+        raise VerificationFailed(
+            "Without a key nothing proves who made this release. Give --minisign-pub or --oms-pub, "
+            "or ask for --integrity-only."
+        )
+    try:
+        sums = read_sums(folder)
+        root = file_digest(folder / SUMS_FILE)
+        comment = _verify_signatures(folder, sums, minisign_pub, oms_pub)
+        absent = _verify_files(folder, sums, partial=partial, progress=progress)
+        release = read_release(folder)
+        _verify_diff(folder, release, sums)
+        _verify_rows(folder, release, absent, workers=workers, progress=progress)
+    except BadRelease as error:
+        raise VerificationFailed(str(error)) from error
+    given = {SUMS_SIGNATURE: minisign_pub, OMS_SIGNATURE: oms_pub}
+    return Verified(release, root, comment, tuple(name for name, key in given.items() if key), tuple(absent))
+
+
+def trusted_diff(folder: Path, *, minisign_pub: Path | None, oms_pub: Path | None) -> Release:
+    """Read the release whose diff is about to be applied: `release.json` and `diff/` must be what the sums say.
+
+    The data need not be there, and the OMS signature needs every digest, which the sums give. Raises `BadRelease`
+    or `VerificationFailed`.
+    """
+    sums = read_sums(folder)
+    _verify_signatures(folder, sums, minisign_pub, oms_pub)
+    for name in (RELEASE_FILE, REMOVED_FILE, KEYS_FILE):
+        if name not in sums:
+            raise BadRelease(f"{folder / SUMS_FILE} does not list {name}.")
+        if not (folder / name).is_file():
+            raise BadRelease(f"{folder / name} is missing. Fetch it.")
+        if file_digest(folder / name) != sums[name]:
+            raise BadRelease(f"{folder / name} is not the file that was published. Fetch it again.")
+    return read_release(folder)
+
+
+def _verify_signatures(
+    folder: Path, sums: Mapping[str, str], minisign_pub: Path | None, oms_pub: Path | None
+) -> str | None:
+    text = (folder / SUMS_FILE).read_bytes()
+    comment = None
+    if minisign_pub is not None:
+        comment = verify_minisig(text, _signature(folder / SUMS_SIGNATURE), minisign_pub)
+    if oms_pub is not None:
+        digests = {**sums, SUMS_FILE: hashlib.sha256(text).hexdigest()}
+        verify_oms(_signature(folder / OMS_SIGNATURE), digests, oms_pub)
+    return comment
+
+
+def _signature(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VerificationFailed(
+            f"{path} cannot be read: the release is not signed with this kind of key."
+        ) from error
+
+
+def _verify_files(folder: Path, sums: Mapping[str, str], *, partial: bool, progress: Progress) -> list[str]:
+    """Hash every file that the sums list; refuse files that they do not. Returns those that are not there."""
+    differences: list[str] = []
+    absent: list[str] = []
+    for done, (name, digest) in enumerate(sums.items()):
+        progress("Hashing files", done, len(sums))
+        path = folder / name
+        if path.is_symlink() or any((folder / part).is_symlink() for part in Path(name).parents[:-1]):
+            differences.append(f"{name} is a link.")
+        elif not path.is_file():
+            absent.append(name)
+        elif file_digest(path) != digest:
+            differences.append(f"{name} is not the file that was published: its SHA-256 differs.")
+    differences += [f"{name} is not listed in {SUMS_FILE}." for name in _extra_files(folder, sums)]
+    for name in (RELEASE_FILE, REMOVED_FILE, KEYS_FILE):
+        if name not in sums:
+            differences.append(f"{name} is not listed in {SUMS_FILE}.")
+    if not partial:
+        differences += [f"{name} is missing." for name in absent]
+    _raise(differences)
+    return absent
+
+
+def _extra_files(folder: Path, sums: Mapping[str, str]) -> list[str]:
+    known = {*sums, SUMS_FILE, *SIGNATURE_FILES}
+    found = [Path(here, name) for here, _, files in os.walk(folder) for name in files]
+    found += [
+        path
+        for here, folders, _ in os.walk(folder)
+        for path in (Path(here, n) for n in folders)
+        if path.is_symlink()
+    ]
+    return sorted(name for path in found if (name := path.relative_to(folder).as_posix()) not in known)
+
+
+def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> None:
+    """Hold `release.json`, the positions and the sums against one another."""
+    differences: list[str] = []
+    listed = {shard.path: shard.sha256 for shard in release.shards}
+    summed = {name: digest for name, digest in sums.items() if name.startswith(f"{DATA_FOLDER}/")}
+    for name in sorted(listed.keys() ^ summed.keys()):
+        where = RELEASE_FILE if name in listed else SUMS_FILE
+        differences.append(f"{name} is listed in {where} only.")
+    differences += [
+        f"{name} has one SHA-256 in {RELEASE_FILE} and another in {SUMS_FILE}."
+        for name in sorted(listed.keys() & summed.keys())
+        if listed[name] != summed[name]
+    ]
+    positions = read_positions(folder)
+    removed = {shard.base_sha256: shard.removed for shard in release.shards if shard.removed}
+    if {digest: len(rows) for digest, rows in positions.items()} != removed:
+        differences.append(f"{REMOVED_FILE} and {RELEASE_FILE} count removed rows differently.")
+    differences += [
+        f"{REMOVED_FILE} names rows that the base of {shard.path} does not have."
+        for shard in release.shards
+        if len(rows := positions.get(shard.base_sha256, _NO_ROWS))
+        and not 0 <= rows[0] <= rows[-1] < shard.base_rows
+    ]
+    if version_root({shard.name: shard.base_sha256 for shard in release.shards}) != release.base_root:
+        differences.append(f"{RELEASE_FILE} gives another root of the base than its shards have.")
+    for shard in release.shards:
+        kept = shard.base_rows if release.form == "aligned" else shard.base_rows - shard.removed
+        if shard.rows != kept:
+            differences.append(f"{shard.path} has {shard.rows} rows where its base leaves {kept}.")
+    _raise(differences)
+
+
+def _verify_rows(
+    folder: Path, release: Release, absent: Sequence[str], *, workers: int, progress: Progress
+) -> None:
+    """Read every shard that is there: its rows and bytes are as counted, and no key of the diff is found in it."""
+    shards = [
+        ShardFile(folder / shard.path, shard.name, may_be_empty=True)
+        for shard in release.shards
+        if shard.path not in absent
+    ]
+    try:
+        located = locate(
+            shards,
+            read_keys(folder),
+            hints=release.columns,
+            blanked=release.blanked if release.form == "aligned" else None,
+            workers=workers,
+            progress=progress,
+            stage="Reading rows",
+            checked=False,
+        )
+    except UsageError as error:
+        raise VerificationFailed(f"A shard has not the columns that {RELEASE_FILE} names: {error}") from error
+    except ExpungeError as error:
+        raise VerificationFailed(str(error)) from error
+    rows = Counter({hits.name: hits.total for hits in located.shards})
+    differences = [
+        f"{shard.path} has {rows[shard.name]} rows and {RELEASE_FILE} says {shard.rows}."
+        for shard in release.shards
+        if shard.path not in absent and rows[shard.name] != shard.rows
+    ]
+    differences += [
+        f"{shard.path} has not the length that {RELEASE_FILE} says."
+        for shard in release.shards
+        if shard.path not in absent and (folder / shard.path).stat().st_size != shard.bytes
+    ]
+    differences += [
+        f"{name}: row {at[0]} matches a key of the diff." for name, at in located.positions.items()
+    ]
+    _raise(differences)
+
+
+def _raise(differences: list[str]) -> None:
+    if differences:
+        shown = differences[:_MOST_DIFFERENCES]
+        more = len(differences) - len(shown)
+        text = "\n".join([*shown, *([f"… and {more} more."] if more else [])])
+        raise VerificationFailed(text, shown)

@@ -1,0 +1,389 @@
+"""Making a clean release."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from expunge import rewrite
+from expunge.clean import clean
+from expunge.errors import BadShard, ExpungeError, UsageError, VerificationFailed
+from expunge.lists import parse_entry
+from expunge.locate import locate
+from expunge.manifest import read_keys, read_positions, read_release
+from expunge.signing import Signer, generate_keys
+from expunge.verify import verify_release
+from tests.expunge.formats import PARQUET, REQUIRED, TEXT, make_rows, md5_of, plain_bytes, url_of, write_shard
+from tests.expunge.runs import CREATED, names_in, release_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CSV = TEXT[0]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    write_shard(tmp_path / "base", "train/one", make_rows(20), PARQUET[0])
+    write_shard(tmp_path / "base", "two", make_rows(10), CSV)
+    return tmp_path / "base"
+
+
+def test_a_release_has_its_files_and_says_what_it_is(base: Path, tmp_path: Path) -> None:
+    result = release_of(base, [url_of(3), url_of(15)], tmp_path / "out/release")
+    folder = tmp_path / "out/release"
+    assert names_in(folder) == {
+        "SHA256SUMS",
+        "data",
+        "data/train",
+        "data/train/one.parquet",
+        "data/two.csv",
+        "diff",
+        "diff/keys.parquet",
+        "diff/removed.parquet",
+        "release.json",
+    }
+    said = json.loads((folder / "release.json").read_bytes())
+    assert said["totals"] == {
+        "rows_before": 30,
+        "rows_removed": 3,
+        "rows_after": 27,
+        "bytes": sum((folder / shard.path).stat().st_size for shard in result.shards),
+        "shards": 2,
+        "shards_changed": 2,
+    }
+    assert (said["dataset"], said["version"], said["serial"], said["form"]) == (
+        "links",
+        "2026-11-23",
+        1,
+        "compact",
+    )
+    assert said["created"] == "2026-11-23T12:00:00.000000Z"
+    assert read_release(folder) == result.release
+    assert (result.rows_before, result.rows_removed, result.rows_after) == (30, 3, 27)
+    assert result.hits == [2, 1]
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
+def test_the_diff_has_positions_and_keys_and_no_reason(base: Path, tmp_path: Path) -> None:
+    result = release_of(
+        base, [url_of(3), f"md5:{md5_of(15)}", "https://absent.example/"], tmp_path / "release"
+    )
+    one, two = result.shards
+    positions = {digest: rows.tolist() for digest, rows in read_positions(tmp_path / "release").items()}
+    assert positions == {one.base_sha256: [3, 15], two.base_sha256: [3]}
+    kinds = [entry.kind for entry in read_keys(tmp_path / "release")]
+    assert sorted(kinds) == ["content.md5", "url.c1.sha256", "url.raw.sha256", "url.raw.sha256"]
+    assert [entry.text for entry in result.unmatched] == ["https://absent.example/"]
+    assert pq.read_table(tmp_path / "release/diff/keys.parquet").column_names == ["kind", "key"]
+
+
+def test_an_untouched_shard_is_the_same_bytes(base: Path, tmp_path: Path) -> None:
+    release_of(base, [url_of(15)], tmp_path / "release")
+    assert (tmp_path / "release/data/two.csv").read_bytes() == (base / "two.csv").read_bytes()
+    assert not (tmp_path / "release/data/two.csv").samefile(base / "two.csv")
+
+
+def test_an_untouched_shard_can_be_linked(base: Path, tmp_path: Path) -> None:
+    release_of(base, [url_of(15)], tmp_path / "release", link=True)
+    assert (tmp_path / "release/data/two.csv").samefile(base / "two.csv")
+    verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_a_row_whose_raw_key_a_kept_row_shares_is_hidden(tmp_path: Path) -> None:
+    """The diff must not give the raw key away: it would take the kept row from everybody's copy."""
+    (tmp_path / "base.csv").write_text(
+        f"url,md5\nhttps://a.example/,{md5_of(1)}\nhttps://a.example/,{md5_of(2)}\n,{md5_of(1)}\n"
+    )
+    result = release_of(tmp_path / "base.csv", [f"md5:{md5_of(1)}"], tmp_path / "release")
+    assert result.rows_removed == 2
+    assert [(part.kinds, part.rows) for part in result.release.hidden] == [(("content.md5",), 2)]
+    assert [entry.kind for entry in read_keys(tmp_path / "release")] == ["content.md5"]
+
+
+def test_each_element_of_a_list_is_a_key(tmp_path: Path) -> None:
+    table = pa.table({"url": [[url_of(1), url_of(2)], [], None, [url_of(3), None]]})
+    pq.write_table(table, tmp_path / "base.parquet")
+    result = release_of(tmp_path / "base.parquet", [url_of(2)], tmp_path / "release")
+    assert pq.read_table(tmp_path / "release/data/base.parquet")["url"].to_pylist() == [
+        [],
+        None,
+        [url_of(3), None],
+    ]
+    assert result.rows_removed == 1
+
+
+def test_one_host_one_id_and_hosts_of_many_lengths(tmp_path: Path) -> None:
+    (tmp_path / "base.csv").write_text(
+        "id,url\n12345678,https://img.example.com/\n9,https://x.io/\n1234567890,https://y.example/a\n"
+    )
+    result = release_of(
+        tmp_path / "base.csv", ["host:img.example.com", "id:1234567890"], tmp_path / "release"
+    )
+    assert plain_bytes(tmp_path / "release/data/base.csv") == b"id,url\n9,https://x.io/\n"
+    assert result.hits == [1, 1]
+
+
+def test_shards_of_equal_bytes_lose_the_same_rows(tmp_path: Path) -> None:
+    for name in ("a", "b/a"):
+        write_shard(tmp_path / "base", name, make_rows(10), CSV)
+    result = release_of(tmp_path / "base", [url_of(4)], tmp_path / "release")
+    assert [shard.removed for shard in result.shards] == [1, 1]
+    assert len(read_positions(tmp_path / "release")) == 1
+    verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_shards_may_name_their_columns_differently_or_lack_some(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "a.csv").write_text(f"url,md5\n{url_of(1)},{md5_of(1)}\n")
+    (base / "b.csv").write_text(f"IMAGE_URL\n{url_of(1)}\n{url_of(2)}\n")
+    (base / "c.txt").write_text(f"{url_of(1)}\n")
+    result = release_of(base, [url_of(1), f"md5:{md5_of(1)}"], tmp_path / "release")
+    assert [shard.rows for shard in result.shards] == [0, 1, 0]
+    verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_the_aligned_form_empties_a_row_named_by_its_id(tmp_path: Path) -> None:
+    (tmp_path / "base.csv").write_text("id,url,text\n7,https://a.example/,x\n8,https://b.example/,y\n")
+    release_of(tmp_path / "base.csv", ["id:7"], tmp_path / "release", form="aligned")
+    assert plain_bytes(tmp_path / "release/data/base.csv") == b"id,url,text\n7,,\n8,https://b.example/,y\n"
+    verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_the_aligned_form_empties_sensitive_columns_too(base: Path, tmp_path: Path) -> None:
+    shutil.rmtree(base / "train")
+    release_of(base, [url_of(1)], tmp_path / "release", form="aligned", sensitive=["similarity"])
+    assert plain_bytes(tmp_path / "release/data/two.csv").splitlines()[2] == b"1,,,,"
+    assert read_release(tmp_path / "release").blanked == ("Text", "URL", "md5", "similarity")
+
+
+def test_all_rows_may_go(base: Path, tmp_path: Path) -> None:
+    result = release_of(base, ["domain:example.com"], tmp_path / "release")
+    assert result.rows_after == 0
+    verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_nothing_may_match(base: Path, tmp_path: Path) -> None:
+    result = release_of(base, ["https://absent.example/"], tmp_path / "release")
+    assert (result.rows_removed, len(result.unmatched)) == (0, 1)
+    verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_processes_give_the_same_bytes_as_one(base: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    roots = {
+        release_of(
+            base, [url_of(3)], tmp_path / f"release{n}", workers=n, progress=lambda *now: told.append(now)
+        ).root
+        for n in (1, 2)
+    }
+    assert len(roots) == 1
+    assert {stage for stage, _, _ in told} == {
+        "Locating rows",
+        "Writing shards",
+        "Reading back",
+        "Looking again",
+    }
+
+
+def test_a_time_is_written_in_utc(base: Path, tmp_path: Path) -> None:
+    made = datetime(2026, 11, 23, 13, tzinfo=timezone(timedelta(hours=1)))
+    one = release_of(base, [url_of(3)], tmp_path / "one", created=made)
+    two = release_of(base, [url_of(3)], tmp_path / "two", created=CREATED)
+    assert one.root == two.root
+    now = release_of(base, [url_of(3)], tmp_path / "three", created=None).release.created
+    assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_it_is_signed_with_the_keys_given(base: Path, tmp_path: Path) -> None:
+    keys = generate_keys(tmp_path / "keys")
+    release_of(
+        base, [url_of(3)], tmp_path / "release", signer=Signer.from_files(keys.minisign_key, keys.oms_key)
+    )
+    verified = verify_release(tmp_path / "release", minisign_pub=keys.minisign_pub, oms_pub=keys.oms_pub)
+    assert verified.signatures == ("SHA256SUMS.minisig", "dataset.sig")
+    assert verified.trusted_comment == "links@2026-11-23 serial 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"dataset": ""}, "'' is not a name for a dataset"),
+        ({"dataset": "a\nb"}, "is not a name for a dataset"),
+        ({"version": "é"}, "'é' is not a name for a version"),
+        ({"serial": 0}, "serials count from 1"),
+        ({"sensitive": ["similarity"]}, "which only the aligned form does"),
+        ({"form": "aligned", "sensitive": ["nope"]}, "no column 'nope' to leave empty"),
+        ({"columns": {"url": "nope"}}, "no column 'nope' to carry url"),
+        (
+            {"columns": {"md5": "sample_id"}},
+            r"train/one\.parquet: column 'sample_id' \(int64\) cannot carry md5",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused_and_leave_nothing(
+    base: Path, tmp_path: Path, options: dict[str, Any], problem: str
+) -> None:
+    before = names_in(tmp_path)
+    with pytest.raises(UsageError, match=problem):
+        release_of(base, [url_of(3)], tmp_path / "new/release", **options)
+    assert names_in(tmp_path) == before
+
+
+def test_a_required_column_is_refused_in_the_aligned_form(tmp_path: Path) -> None:
+    write_shard(tmp_path / "base", "one", make_rows(9), REQUIRED)
+    with pytest.raises(UsageError, match=r"one\.parquet: column 'url' is REQUIRED"):
+        release_of(tmp_path / "base", [url_of(3)], tmp_path / "release", form="aligned")
+    assert names_in(tmp_path) == {"base", "base/one.parquet"}
+    release_of(tmp_path / "base", [url_of(3)], tmp_path / "release")
+
+
+@pytest.mark.parametrize(
+    ("when", "touched"), [("Writing shards", True), ("Writing shards", False), ("Reading back", True)]
+)
+def test_a_shard_that_changes_between_two_passes_is_refused(
+    base: Path, tmp_path: Path, when: str, *, touched: bool
+) -> None:
+    """It has as many rows as before and none that is named, so only the file itself tells."""
+
+    def change(stage: str, done: int, total: int) -> None:
+        if stage == when and done == 0:
+            write_shard(base, "two", make_rows(20)[10:], CSV)
+
+    with pytest.raises(BadShard, match=r"two\.csv: changed while it was read"):
+        release_of(base, [url_of(3 if touched else 15)], tmp_path / "release", progress=change)
+    assert not [name for name in names_in(tmp_path) if "release" in name]
+
+
+def test_what_the_disk_changed_is_noticed_by_reading_back(base: Path, tmp_path: Path) -> None:
+    def spoil(stage: str, done: int, total: int) -> None:
+        if stage == "Reading back" and done == 0:
+            path = tmp_path / ".release.partial/data/two.csv"
+            path.write_bytes(path.read_bytes().replace(b"img", b"IMG"))
+
+    with pytest.raises(VerificationFailed, match=r"two\.csv: what is on disk is not what was written"):
+        release_of(base, [url_of(3)], tmp_path / "release", progress=spoil)
+    assert not [name for name in names_in(tmp_path) if "release" in name]
+
+
+def test_a_rewriting_that_leaves_a_row_is_noticed(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read-back does not trust the writer's positions."""
+    real = locate
+    monkeypatch.setattr(
+        "expunge.clean.locate", lambda *args, **options: _without_last_hit(real(*args, **options))
+    )
+    with pytest.raises(VerificationFailed, match="still matches an entry"):
+        release_of(base, [url_of(3), url_of(4)], tmp_path / "release")
+
+
+def _without_last_hit(located: Any) -> Any:
+    from dataclasses import replace
+
+    first = located.shards[0]
+    if len(first.rows) < 2:
+        return located
+    short = replace(first, rows=first.rows[:-1], entries=first.entries[:-1], raw_keys=first.raw_keys[:-1])
+    return replace(located, shards=[short, *located.shards[1:]])
+
+
+def test_a_wrong_count_is_noticed(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = rewrite._write_one
+
+    def write(*args: Any) -> rewrite.Made:
+        made = real(*args)
+        return rewrite.Made(made.sha256, made.bytes, made.rows + 1, made.base_sha256)
+
+    monkeypatch.setattr(rewrite, "_write_one", write)
+    with pytest.raises(VerificationFailed, match=r"rows were written, not"):
+        release_of(base, [url_of(3)], tmp_path / "release")
+
+
+def test_an_untouched_shard_that_came_out_different_is_noticed(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = rewrite._write_one
+    monkeypatch.setattr(rewrite, "_write_one", lambda *args: rewrite.Made(real(*args).sha256, 1, 1, "0" * 64))
+    with pytest.raises(VerificationFailed):
+        release_of(base, [url_of(15)], tmp_path / "release")
+
+
+@pytest.mark.parametrize("name", ["one.parquet", "two.csv"])
+def test_a_bad_shard_leaves_nothing(base: Path, tmp_path: Path, name: str) -> None:
+    path = next(base.rglob(name))
+    path.write_bytes(path.read_bytes()[:-30] + (b'\n"' if name == "two.csv" else b""))
+    before = names_in(tmp_path)
+    with pytest.raises(BadShard, match=name):
+        release_of(base, [url_of(3)], tmp_path / "deep/down/release")
+    assert names_in(tmp_path) == before
+
+
+def test_a_bad_shard_in_a_worker_process_is_named(base: Path, tmp_path: Path) -> None:
+    (base / "two.csv").write_bytes(b'url\n"https://a.example/')
+    with pytest.raises(BadShard, match=r"two\.csv: the row that begins on line 2"):
+        release_of(base, [url_of(3)], tmp_path / "release", workers=2)
+    assert not [name for name in names_in(tmp_path) if "release" in name]
+
+
+def test_an_output_that_exists_is_refused_and_kept(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release/mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="exists and is not an empty folder"):
+        release_of(base, [url_of(3)], tmp_path / "release")
+    assert (tmp_path / "release/mine.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    yield folder if mounted.returncode == 0 else None
+    if mounted.returncode == 0:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("layout", [PARQUET[0], CSV, TEXT[4], TEXT[3]], ids=str)
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, small_disk: Path | None, monkeypatch: pytest.MonkeyPatch, layout: Any, *, touched: bool
+) -> None:
+    """On a real small disk where this user may mount one, else with a write that says the same."""
+    rng = np.random.default_rng(1)
+    rows = [row.__class__(row.id, row.url, rng.bytes(300).hex(), None) for row in make_rows(2000)]
+    write_shard(tmp_path / "base", "part", rows, layout)
+    folder = small_disk or tmp_path / "disk"
+    if small_disk is None:
+
+        def full(_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("expunge.shards.shard.finish", full)
+        monkeypatch.setattr("expunge.shards.parquet.finish", full)
+        monkeypatch.setattr("expunge.shards.streams.finish", full)
+    with pytest.raises(
+        ExpungeError, match=r"The disk is full: .*release was not written, and nothing was left behind"
+    ):
+        release_of(tmp_path / "base", [url_of(3) if touched else "https://no.example/"], folder / "release")
+    assert names_in(folder) == set()
+
+
+def test_no_shards_of_the_callers_own_naming_leave_the_folder(base: Path, tmp_path: Path) -> None:
+    from expunge.shards import ShardFile
+
+    shards = [ShardFile(base / "two.csv", "../../../two.csv")]
+    with pytest.raises(UsageError, match="is not a name inside a folder"):
+        clean(shards, [parse_entry(url_of(3))], tmp_path / "release", dataset="d", version="v")
+    assert names_in(tmp_path) == {"base", *(f"base/{name}" for name in names_in(base))}

@@ -1,0 +1,45 @@
+"""The Celery application and its clock. The database is the truth; a message only wakes somebody up."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
+
+app = Celery("expunge")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(
+    ["registry.jobs", "registry.datasets", "takedowns.reports", "takedowns.cases", "takedowns.releases"],
+)
+
+
+def beat_schedule() -> dict[str, dict[str, Any]]:
+    """What beat sends, and how often in seconds: name -> entry."""
+    schedule: dict[str, dict[str, Any]] = {
+        # A job whose worker died shows no progress any more; somebody else takes it up.
+        "jobs_resume": {
+            "task": "registry.jobs.tasks.jobs_resume",
+            "schedule": 15.0,
+            "options": {"expires": 15},
+        },
+    }
+    if settings.RELEASE_SCHEDULE:
+        schedule["releases_due"] = {
+            "task": "takedowns.releases.tasks.releases_due",
+            "schedule": settings.RELEASE_SCHEDULE,
+            "options": {"expires": settings.RELEASE_SCHEDULE},
+        }
+    return schedule
+
+
+app.conf.beat_schedule = beat_schedule()
+
+
+@setup_logging.connect
+def keep_django_logging(**_signal: Any) -> None:
+    """Stop Celery from setting up logs of its own: Django's LOGGING stands."""

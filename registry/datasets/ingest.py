@@ -1,0 +1,151 @@
+"""Reading a new version's files, in a worker.
+
+1. Find the shards, each inside its import root after links; nothing outside is opened.
+2. Read every shard whole: digest, rows, columns; and check on a sample that each key column is what it is said
+   to be. Up to here nothing is written, so bad input leaves nothing behind.
+3. Copy each shard into the store, unless it is there.
+4. Write the version's shards, totals and root; it is still a draft.
+5. Ask the packages above for objections (does it bring a removed row back?), then give it its final status, or
+   keep it a draft with the reason.
+
+Killed anywhere, the job runs again from the start: every step does what is not done yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from expunge.keys import Role as KeyRole
+from expunge.manifest import version_root
+from expunge.shards import bind_columns, check_binding, inspect_shard, open_shard
+from registry.auditlog.services import audit_append
+from registry.datasets import store
+from registry.datasets.compare import version_compare_start
+from registry.datasets.models import Shard, Version, VersionShard, VersionStatus
+from registry.datasets.services import version_objections
+from registry.datasets.sources import version_files, version_roots
+from registry.lib.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from expunge.shards import ShardFacts, ShardFile
+    from registry.jobs.handlers import JobRun
+    from registry.jobs.models import Job
+
+
+def version_ingest(run: JobRun) -> None:
+    """The job: make a draft what it is to be. May be run again at any point."""
+    version = Version.objects.select_related("dataset__organisation").get(pk=run.subject_id)
+    if version.status != VersionStatus.DRAFT:
+        return  # killed after the end was written
+    store.sweep()
+    if not version.root:  # else killed, or objected to, after step 4
+        shards = version_files(version)
+        facts, columns = _read(run, shards, version.columns)
+        stored, rows, roots = 0, _rows(facts), version_roots(version)
+        for shard, fact in zip(shards, facts, strict=True):
+            run.progress(f"Storing {len(shards):,} shards", stored, rows)
+            store.put(shard.path, fact.sha256, inside=roots)
+            stored += fact.rows
+        _write(run, version, facts, columns)
+    run.progress("Looking for rows that were removed before", version.rows, version.rows)
+    objections = version_objections(version)
+    _finish(run, version, objections)
+    store.discard_uploads(version.pk)
+    if objections:
+        raise Refused(f"{version} stays a draft. " + " ".join(objections))
+    version_compare_start(actor=run.job.created_by, version=version)
+
+
+def version_ingest_failed(job: Job, reason: str) -> None:
+    """Say on the draft why, and keep nothing of it; a version that was only objected to keeps its shards."""
+    version = Version.objects.get(pk=job.subject_id)
+    if version.status != VersionStatus.DRAFT:
+        return
+    version.status_reason = reason
+    if not version.root:
+        version.version_shards.all().delete()
+        version.rows = version.bytes = 0
+    version.save()
+    transaction.on_commit(lambda: store.discard_uploads(version.pk))
+
+
+def _read(
+    run: JobRun, shards: Sequence[ShardFile], given: dict[str, str]
+) -> tuple[list[ShardFacts], dict[str, str]]:
+    """Read every shard whole; returns the facts of each and which column carries what, as `given` or found."""
+    facts: list[ShardFacts] = []
+    columns = given
+    rows = 0
+
+    def progress(_stage: str, done: int, _total: int) -> None:
+        # How many rows there are in all is what is being found out: 0 means not known.
+        run.progress(f"Reading {len(shards):,} shards", rows + done, 0)
+
+    for shard in shards:
+        fact = inspect_shard(shard, progress)
+        # The first shard settles which roles are carried; the others must hold the same columns.
+        binding = bind_columns(fact.columns, columns)
+        check_binding(open_shard(shard), binding)
+        columns = {role.value: binding.get(role, "") for role in KeyRole}
+        facts.append(fact)
+        rows += fact.rows
+    # A role named with no column stays so: nobody shall bind it by the column's name later.
+    return facts, {role: column for role, column in columns.items() if column or role in given}
+
+
+def _write(run: JobRun, version: Version, facts: Sequence[ShardFacts], columns: dict[str, str]) -> None:
+    """Step 4, in one transaction."""
+    with transaction.atomic():
+        run.confirm()
+        Shard.objects.bulk_create(
+            [
+                Shard(
+                    digest=fact.sha256,
+                    bytes=fact.bytes,
+                    rows=fact.rows,
+                    format=fact.format,
+                    row_groups=fact.row_groups,
+                    schema=[
+                        {"name": column.name, "type": column.type, "required": column.required}
+                        for column in fact.columns
+                    ],
+                )
+                for fact in {fact.sha256: fact for fact in facts}.values()
+            ],
+            ignore_conflicts=True,  # another version holds the shard: it is kept once
+        )
+        version.version_shards.all().delete()
+        VersionShard.objects.bulk_create(
+            [
+                VersionShard(version=version, shard_id=fact.sha256, path=fact.name, position=position)
+                for position, fact in enumerate(facts)
+            ]
+        )
+        version.columns = columns
+        version.rows = _rows(facts)
+        version.bytes = sum(fact.bytes for fact in facts)
+        version.root = version_root({fact.name: fact.sha256 for fact in facts})
+        version.save()
+
+
+def _finish(run: JobRun, version: Version, objections: list[str]) -> None:
+    with transaction.atomic():
+        run.confirm()
+        version.status = VersionStatus.DRAFT if objections else version.final_status
+        version.status_reason = " ".join(objections)
+        version.save()
+        audit_append(
+            actor=run.job.created_by,
+            action="version_ingest",
+            subject=version,
+            organisation=version.dataset.organisation,
+            data={"status": version.status, "rows": version.rows, "objections": len(objections)},
+        )
+
+
+def _rows(facts: Sequence[ShardFacts]) -> int:
+    return sum(fact.rows for fact in facts)

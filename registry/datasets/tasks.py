@@ -1,0 +1,9 @@
+"""The kinds of job of this package; `registry.jobs.tasks.job_run` does them."""
+
+from __future__ import annotations
+
+from registry.datasets import compare, ingest, services
+from registry.jobs.handlers import register
+
+register(services.INGEST, ingest.version_ingest, ingest.version_ingest_failed)
+register(compare.KIND, compare.version_compare)

@@ -1,0 +1,23 @@
+"""The app's models, gathered for Django; each lives with its noun."""
+
+from registry.accounts.models import ApiKey, FailedSignIn, Membership, Organisation, Role, User
+from registry.auditlog.models import AuditEntry
+from registry.datasets.models import Dataset, LineageEdge, Shard, Version, VersionDiff, VersionShard
+from registry.jobs.models import Job
+
+__all__ = [
+    "ApiKey",
+    "AuditEntry",
+    "Dataset",
+    "FailedSignIn",
+    "Job",
+    "LineageEdge",
+    "Membership",
+    "Organisation",
+    "Role",
+    "Shard",
+    "User",
+    "Version",
+    "VersionDiff",
+    "VersionShard",
+]

@@ -1,0 +1,83 @@
+"""Marking items before a decision is proposed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from registry.auditlog.services import audit_append
+from registry.lib.errors import Refused
+from takedowns.cases.consequence import consequence_write
+from takedowns.cases.models import Case
+from takedowns.cases.permissions import require_staff
+from takedowns.cases.selectors import case_items
+from takedowns.cases.services.claim import require_unheld
+from takedowns.cases.states import CHANGEABLE, CaseState
+from takedowns.reports.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from registry.accounts.models import User
+
+# An item that could be read, and whose outcome the decision has still to settle.
+MARKABLE = (Outcome.PENDING, Outcome.REJECT)
+
+
+def case_lock(case: Case) -> Case:
+    """Read the case again and hold its row until the transaction ends: items and decisions change under this lock only."""
+    return (
+        Case.objects.select_for_update(of=("self",))
+        .select_related("dataset__organisation", "category", "claimed_by")
+        .get(pk=case.pk)
+    )
+
+
+def item_mark(
+    *, actor: User | None, case: Case, items: Collection[int], outcome: Outcome, note: str = ""
+) -> int:
+    """Mark items of a case: `reject` with the reason for the reporter, or `pending` to take the mark off.
+
+    Returns how many were marked. Raises NotAllowed, or Refused where the case is not under review, somebody else holds
+    it, the reason is missing or an item is not one of the case's readable ones; nothing is marked then.
+    """
+    actor = require_staff(actor, case)
+    if outcome not in MARKABLE:
+        raise Refused("An item can be marked to be kept, or its mark taken off.")
+    if outcome == Outcome.REJECT and not note.strip():
+        raise Refused("Say why these rows are kept: the reporter reads it.")
+    with transaction.atomic():
+        case = case_lock(case)
+        require_unheld(case, actor)
+        if case.state not in CHANGEABLE:
+            raise Refused(
+                f"{case.number} is “{CaseState(case.state).label}”: its items cannot be marked now."
+            )
+        marked = items_settle(case, items, outcome, note)
+        consequence_write(case)
+        audit_append(
+            actor=actor,
+            action="item_mark",
+            subject=case,
+            organisation=case.dataset.organisation,
+            data={"items": marked, "outcome": outcome.value},
+        )
+    return marked
+
+
+def items_settle(case: Case, items: Collection[int], outcome: Outcome, note: str) -> int:
+    """Write one outcome for the given items of a locked case and return how many. Raises Refused if one is not its own."""
+    wanted = set(items)
+    if not wanted:
+        raise Refused("Choose at least one item.")
+    kept_note = note.strip()[:500] if outcome == Outcome.REJECT else ""
+    marked = (
+        case_items(case).filter(pk__in=wanted, outcome__in=MARKABLE).update(outcome=outcome, note=kept_note)
+    )
+    if marked != len(wanted):
+        raise Refused(
+            f"{len(wanted) - marked:,} of the {len(wanted):,} items are not items of {case.number} that could be read. "
+            "Nothing was changed."
+        )
+    return marked

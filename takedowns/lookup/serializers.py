@@ -1,0 +1,73 @@
+"""Search and query at the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class MatchOut(serializers.Serializer[Any]):
+    """One thing that was found."""
+
+    kind = serializers.ChoiceField(choices=["dataset", "version", "advisory", "shard"])
+    name = serializers.CharField()
+    about = serializers.CharField()
+    url = serializers.URLField()
+
+
+class SearchOut(serializers.Serializer[Any]):
+    """What was found for a query, at most 20 of each kind."""
+
+    query = serializers.CharField()
+    exact = MatchOut(allow_null=True, help_text="The one thing that is called precisely so")
+    matches = MatchOut(many=True)
+
+
+class QueryIn(serializers.Serializer[Any]):
+    """A version by `dataset` and `version`, or anything by `sha256`."""
+
+    dataset = serializers.CharField(required=False, max_length=50)
+    version = serializers.CharField(required=False, max_length=100)
+    sha256 = serializers.RegexField(
+        r"^[0-9a-f]{64}$", required=False, help_text="Of a shard, or a version's or release's root"
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Take one question, whole."""
+        named = "dataset" in attrs or "version" in attrs
+        if ("sha256" in attrs) == named or (named and not ("dataset" in attrs and "version" in attrs)):
+            raise serializers.ValidationError("Give `dataset` and `version`, or `sha256` alone.")
+        return attrs
+
+
+class AdvisoryRowsOut(serializers.Serializer[Any]):
+    """An advisory and the rows of the version that it takes out."""
+
+    id = serializers.CharField()
+    rows = serializers.IntegerField()
+
+
+class QueryVersionOut(serializers.Serializer[Any]):
+    """How one version stands."""
+
+    dataset = serializers.CharField()
+    version = serializers.CharField()
+    status = serializers.CharField()
+    affected = serializers.BooleanField()
+    rows = serializers.IntegerField()
+    rows_affected = serializers.IntegerField()
+    rows_affected_exact = serializers.BooleanField(
+        help_text="False when advisories may name the same row: then it is at most that many"
+    )
+    advisories = AdvisoryRowsOut(many=True)
+    fixed = serializers.CharField(allow_null=True, help_text="The release to use instead")
+    fixed_root = serializers.CharField(allow_null=True)
+
+
+class QueryOut(serializers.Serializer[Any]):
+    """The answer; `affected` is null when nothing here is known by that name."""
+
+    known = serializers.BooleanField()
+    affected = serializers.BooleanField(allow_null=True)
+    versions = QueryVersionOut(many=True)

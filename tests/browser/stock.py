@@ -1,0 +1,130 @@
+"""A site with something on every page: a published release, and a case in every state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.datasets.models import LineageKind, Version, VersionStatus
+from registry.jobs.models import Job, JobState
+from takedowns.cases import services
+from tests.factories import make_dataset, make_edge, make_organisation, make_version
+from tests.factories_takedowns import make_case, make_proposed, make_removal, make_report
+
+if TYPE_CHECKING:
+    from registry.datasets.models import Dataset
+    from takedowns.cases.models import Case
+    from takedowns.releases.models import Release
+    from tests.factories_takedowns import Team
+    from tests.takedowns.released import Setting
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What the tests go to. `public` and `staff` map a page's name to its path, for every kind of page."""
+
+    team: Team
+    dataset: Dataset
+    proposed: Case
+    public: dict[str, str]
+    staff: dict[str, str]
+
+
+def make_stock(setting: Setting, release: Release) -> Stock:
+    """Add to a dataset with a published release all else that pages show."""
+    team, dataset, base = setting.team, setting.dataset, setting.base
+    child = make_version(make_dataset(team.organisation, "subset"), "a-subset")
+    make_edge(base, child)
+    make_edge(child, make_version(make_dataset(make_organisation()), "of-others"), LineageKind.DERIVED_FROM)
+    draft = Version.objects.create(
+        dataset=dataset,
+        name="2026-06-01",
+        dated="2026-06-01",
+        status=VersionStatus.DRAFT,
+        status_reason="part-0.parquet: the file is cut after 4,096 bytes.",
+    )
+    waiting = make_dataset(team.organisation, "waiting")
+    many = [f"https://img.example.com/{number}.jpg" for number in range(1_000)]
+    cases = {
+        "open": make_case(dataset, ["https://other.example.com/1.jpg"]),
+        "proposed": make_case(dataset, ["https://other.example.com/3.jpg", "https://nowhere.example.com/"]),
+        "in review": make_case(dataset, [*many, "not a line", many[0]]),
+        "decided": make_removal(team, make_version(waiting, "2026-01-01").dataset).case,
+        "closed": setting.removal.case,
+    }
+    make_proposed(team, cases["proposed"])
+    services.case_claim(actor=team.maintainer, case=cases["in review"])
+    _, secret = make_report(
+        dataset, ["https://other.example.com/5.jpg", "not a line"], contact_email="a@example.org"
+    )
+    failed, running = (_job_like(Job.objects.first(), state) for state in (JobState.FAILED, JobState.RUNNING))
+    done = Job.objects.get(kind="release_publish") if Job.objects.filter(kind="release_publish") else None
+
+    def of_dataset(page: str, *more: str) -> str:
+        return reverse(page, args=[dataset.slug, *more])
+
+    advisory = setting.removal
+    advisory.refresh_from_db()
+    assert advisory.advisory_id
+    public = {
+        "home": reverse("home"),
+        "search that finds": reverse("search") + "?q=set",
+        "search that finds nothing": reverse("search") + "?q=zzz",
+        "datasets": reverse("dataset_list"),
+        "dataset": of_dataset("dataset_detail"),
+        "version": of_dataset("version_detail", base.name),
+        "release": of_dataset("release_detail", release.version.name),
+        "advisories": reverse("advisory_list"),
+        "advisory": reverse("advisory_detail", args=[advisory.advisory_id]),
+        "transparency": reverse("transparency"),
+        "report form": f"{reverse('report_create')}?dataset={dataset.slug}",
+        "report received": reverse("report_received", args=[secret]),
+        "status": reverse("report_status", args=[secret]),
+        "sign in": reverse("sign_in"),
+        "no such page": "/no-such-page/",
+    }
+    staff = {
+        "queue": reverse("queue"),
+        "queue without a match": reverse("queue") + "?q=zzz",
+        **{f"case {state}": reverse("case_detail", args=[case.number]) for state, case in cases.items()},
+        "case in review": reverse("case_detail", args=[cases["in review"].number]) + "?page=21",
+        "jobs": reverse("job_list"),
+        "job failed": reverse("job_detail", args=[failed.pk]),
+        "job running": reverse("job_detail", args=[running.pk]),
+        "dataset to create": reverse("dataset_create"),
+        "version to register": of_dataset("version_create"),
+        "draft": of_dataset("version_detail", draft.name),
+        "draft to read again": of_dataset("version_retry", draft.name),
+        "version that waits for a release": reverse("version_detail", args=[waiting.slug, "2026-01-01"]),
+        "lineage to record": of_dataset("lineage_create"),
+        "account": reverse("account"),
+        "organisation": reverse("organisation_detail", args=[team.organisation.slug]),
+    }
+    if done:
+        staff["job done"] = reverse("job_detail", args=[done.pk])
+    return Stock(team, dataset, cases["proposed"], public, staff)
+
+
+def _job_like(job: Job | None, state: JobState) -> Job:
+    """A job in a state that the real worker would soon leave."""
+    assert job is not None
+    now = timezone.now()
+    return Job.objects.create(
+        organisation=job.organisation,
+        kind=f"test_{state.value}",
+        subject_id=job.subject_id,
+        title=f"Reading a version that is {state.label.lower()}",
+        state=state,
+        stage="Reading part-0.parquet",
+        rows_done=81_204,
+        rows_total=200_000,
+        attempt=1,
+        started_at=now - timedelta(minutes=1),
+        heartbeat_at=now,
+        error="part-0.parquet: the file is cut after 4,096 bytes." if state is JobState.FAILED else "",
+        finished_at=now if state is JobState.FAILED else None,
+    )

@@ -1,0 +1,53 @@
+"""An item is shown so that two can be told apart and none can be opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from expunge.lists import parse_entry
+from takedowns.reports.masking import kind_label, masked
+from takedowns.reports.models import Item
+
+
+def item(value: str) -> Item:
+    entry = parse_entry(value)
+    return Item(value=value, kind=entry.kind.value, key=entry.key, position=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("https://img.example.com/secret/7.jpg?name=ann", "https://img.example.com/… "),
+        ("http://Ann:pass@IMG.example.com:8080/x", "http://img.example.com/… "),
+        ("host:img.example.com", "https://img.example.com/…"),
+        ("domain:example.com", "https://example.com/…"),
+        ("md5:" + "ab" * 16, "abababababab…"),
+        ("url.c1.sha256:" + "cd" * 32, "cdcdcdcdcdcd…"),
+    ],
+)
+def test_it_shows_host_and_the_first_digits_of_the_key(value: str, shown: str) -> None:
+    assert masked(item(value)).startswith(shown)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://img.example.com/secret?ann",
+        "https://ann:secret@img.example.com/",
+        "text:secret ann",
+        "id:secret-ann",
+    ],
+)
+def test_it_never_shows_path_query_sign_in_text_or_id(value: str) -> None:
+    assert "ann" not in masked(item(value))
+    assert "secret" not in masked(item(value))
+    assert b"secret".hex()[:6] not in masked(item(value))
+
+
+def test_two_urls_of_one_host_are_told_apart() -> None:
+    assert masked(item("https://a.example.com/1")) != masked(item("https://a.example.com/2"))
+
+
+def test_a_line_that_could_not_be_read_is_named_by_its_place() -> None:
+    assert masked(Item(value="ann's secret", position=1_204)) == "line 1,204"
+    assert kind_label("") == "Unreadable line"

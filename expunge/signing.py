@@ -150,6 +150,9 @@ def verify_minisig(data: bytes, signature: bytes, public: Path | str) -> str:
         raise VerificationFailed(
             f"{SUMS_SIGNATURE} is not a signature of these sums by the given key: {error}."
         ) from error
+    # One signature, one spelling: the parser passes over characters that are no base64.
+    if bytes(parsed).splitlines()[1:] != signature.splitlines()[1:]:
+        raise VerificationFailed(f"{SUMS_SIGNATURE} is not spelt as minisign writes it.")
     comment: str = parsed.trusted_comment
     return comment
 

@@ -305,7 +305,9 @@ def _load_minisign_key(path: Path, password: str | None) -> minisign.SecretKey:
         raise UsageError(f"{path}: this is not a minisign secret key: {error}.") from error
     if key.is_encrypted():
         if password is None:
-            raise UsageError(f"{path}: this key is encrypted. Give its password.")
+            raise UsageError(
+                f"{path}: this key is encrypted. Give its password; the command line reads it from EXPUNGE_KEY_PASSWORD."
+            )
         try:
             key.decrypt(password)
         except minisign.Error as error:
@@ -322,7 +324,9 @@ def _load_oms_key(path: Path, password: str | None) -> ec.EllipticCurvePrivateKe
     pem = _read(path)
     encrypted = b"ENCRYPTED" in pem
     if encrypted and password is None:
-        raise UsageError(f"{path}: this key is encrypted. Give its password.")
+        raise UsageError(
+            f"{path}: this key is encrypted. Give its password; the command line reads it from EXPUNGE_KEY_PASSWORD."
+        )
     try:
         key = serialization.load_pem_private_key(
             pem, password.encode() if encrypted and password is not None else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +16,13 @@ from expunge.apply import apply as apply_release
 from expunge.check import Verdict
 from expunge.check import check as check_copy
 from expunge.clean import clean as clean_version
+from expunge.cli.arguments import default_name, paying_workers, read_columns, read_time, refuse_inside
 from expunge.cli.results import print_checked, print_json, print_line
 from expunge.cli.terminal import Terminal
 from expunge.diff import diff_versions
 from expunge.errors import ExpungeError, UsageError, VerificationFailed
 from expunge.judge import KnownAs
-from expunge.keys import keys_of_url
+from expunge.keys import ROLE_OF, keys_of_url
 from expunge.lists import read_list
 from expunge.shards import Found, find_shards
 from expunge.signing import Signer
@@ -30,7 +30,6 @@ from expunge.verify import verify_release
 
 NOTHING_SCANNED = 128
 _MOST_LISTED = 20
-_SMALL_BYTES = 64 << 20
 
 app = typer.Typer(
     name="expunge",
@@ -63,7 +62,9 @@ Columns = Annotated[
         "--column", metavar="KIND=NAME", help="Name the column of a kind: url, text, md5, sha1, sha256, id."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but the result, warnings and errors.")
+]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, help="Processes to work with.", show_default="all cores")
 ]
@@ -127,7 +128,7 @@ def diff(
             one.shards,
             other.shards,
             by_shard=by_shard,
-            columns=_columns(column),
+            columns=read_columns(column),
             output=output,
             progress=progress,
         )
@@ -173,7 +174,8 @@ def clean(
     The password of an encrypted key is read from EXPUNGE_KEY_PASSWORD.
     """
     terminal = Terminal(quiet=quiet)
-    made = _time(created)
+    made = read_time(created)
+    refuse_inside(output, paths)
     found = _find(paths, terminal)
     removals = read_list(remove)
     for entry in removals.duplicates[:_MOST_LISTED]:
@@ -189,21 +191,27 @@ def clean(
             found.shards,
             removals.entries,
             output,
-            dataset=dataset or _default_name(paths[0]),
+            dataset=dataset or default_name(paths[0]),
             version=version or made.date().isoformat(),
             serial=serial,
             created=made,
             base_version=base_version,
             previous=previous,
             form=form.value,
-            columns=_columns(column),
+            columns=read_columns(column),
             sensitive=sensitive or (),
             signer=signer,
-            workers=_workers(workers, found),
+            workers=paying_workers(workers, found),
             progress=progress,
         )
     for entry in result.unmatched[:_MOST_LISTED]:
-        terminal.warn(f"line {entry.line} matched no row: {entry.text}")
+        role = ROLE_OF[entry.kind]
+        reason = (
+            "matched no row"
+            if role in result.release.columns
+            else f"could not be looked for, no column carries {role}"
+        )
+        terminal.warn(f"line {entry.line} {reason}: {entry.text}")
     _more(terminal, len(result.unmatched), "entries that matched no row")
     if signer is None:
         terminal.warn("The release is not signed. Give --minisign-key and --oms-key to prove who made it.")
@@ -259,8 +267,12 @@ def apply(
     workers: Workers = CORES,
     quiet: Quiet = False,
 ) -> None:
-    """Bring a copy to a release with its diff alone: same shards, another order, another format, or a part."""
+    """Bring a copy to a release with its diff alone: same shards, another order, another format, or a part.
+
+    Exits 3 when the copy was written but lacks a column by which some removed rows could only be found.
+    """
     terminal = Terminal(quiet=quiet)
+    refuse_inside(output, paths)
     found = _find(paths, terminal)
     _warn_unsigned(terminal, minisign_pub, oms_pub)
     with terminal.progress() as progress:
@@ -268,10 +280,10 @@ def apply(
             release,
             found.shards,
             output,
-            columns=_columns(column),
+            columns=read_columns(column),
             minisign_pub=minisign_pub,
             oms_pub=oms_pub,
-            workers=_workers(workers, found),
+            workers=paying_workers(workers, found),
             progress=progress,
         )
     for name, reasons in applied.undetermined.items():
@@ -309,10 +321,10 @@ def check(
             checked = check_copy(
                 found.shards,
                 release,
-                columns=_columns(column),
+                columns=read_columns(column),
                 minisign_pub=minisign_pub,
                 oms_pub=oms_pub,
-                workers=_workers(workers, found),
+                workers=paying_workers(workers, found),
                 progress=progress,
             )
     except VerificationFailed as error:
@@ -347,12 +359,6 @@ def main() -> None:
         sys.exit(130)
 
 
-def _default_name(path: Path) -> str:
-    """The name of the folder or file, where it can name a dataset."""
-    name = path.resolve().name
-    return name if name.isascii() and name.isprintable() and name.strip() else "dataset"
-
-
 def _find(paths: list[Path], terminal: Terminal) -> Found:
     found = find_shards(paths)
     if found.ignored:
@@ -360,32 +366,6 @@ def _find(paths: list[Path], terminal: Terminal) -> Found:
         more = len(found.ignored) - _MOST_LISTED
         terminal.say(f"Not shards, left out: {names}{f' and {more:,} more' if more > 0 else ''}.")
     return found
-
-
-def _columns(pairs: list[str] | None) -> dict[str, str]:
-    columns: dict[str, str] = {}
-    for pair in pairs or []:
-        kind, equals, name = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--column {pair!r} is not KIND=NAME, for example --column url=href.")
-        columns[kind] = name
-    return columns
-
-
-def _workers(asked: int, found: Found) -> int:
-    """The processes that pay: starting them costs more than a little work saves."""
-    size = sum(shard.path.stat().st_size for shard in found.shards if shard.path.exists())
-    return asked if size > _SMALL_BYTES else 1
-
-
-def _time(text: str) -> datetime:
-    if not text:
-        return datetime.now(UTC)
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"--created {text!r} is not a time, for example 2026-11-23T12:00:00Z.") from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _warn_unsigned(terminal: Terminal, minisign_pub: Path | None, oms_pub: Path | None) -> None:

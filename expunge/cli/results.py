@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 
 def print_checked(checked: Checked) -> None:
-    """Print the answer of `check`, shard by shard."""
-    width = max(len(shard.file.name) for shard in checked.shards)
-    print_line(f"{'shard':<{width}}  {'rows':>14}  {'affected':>12}  known by")
-    for shard in checked.shards:
-        print_line(
-            f"{shard.file.name:<{width}}  {shard.rows:>14,}  {len(shard.positions):>12,}  {shard.known_as}"
-        )
+    """Print the answer of `check`, with a line for each shard that is affected or could not be judged."""
+    named = [shard for shard in checked.shards if len(shard.positions) or shard.undetermined]
+    if named:
+        width = max(len(shard.file.name) for shard in named)
+        print_line(f"{'shard':<{width}}  {'rows':>14}  {'affected':>12}  known by")
+        for shard in named:
+            print_line(
+                f"{shard.file.name:<{width}}  {shard.rows:>14,}  {len(shard.positions):>12,}  {shard.known_as}"
+            )
+    print_line(f"shards: {len(checked.shards):,}, affected or not judged in full: {len(named):,}")
     release = f"{checked.release.dataset}@{checked.release.version}"
     for shard in checked.shards:
         for reason in shard.undetermined:

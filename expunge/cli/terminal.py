@@ -60,22 +60,26 @@ class Terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TextColumn("{task.fields[rows]}"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as bars:
             bars.live.stop()
-            shown: dict[str, object] = {}
+            stage_shown = ""
 
             def report(stage: str, done: int, total: int) -> None:
+                nonlocal stage_shown
                 if time.monotonic() - started < _PATIENCE_SECONDS:
                     return
-                if not shown:
+                if not stage_shown:
                     bars.live.start()
-                if stage not in shown:
+                # Text formats do not tell how many rows they have, so a stage may have no total.
+                rows = f"{done:,} of {total:,}" if total else f"{done:,}"
+                if stage != stage_shown:
                     for task in bars.task_ids:
                         bars.remove_task(task)
-                    shown[stage] = bars.add_task(stage, total=total or None)
-                bars.update(shown[stage], completed=done)  # type: ignore[arg-type]  # the ids that add_task gave
+                    bars.add_task(stage, total=total or None, rows=rows)
+                    stage_shown = stage
+                bars.update(bars.task_ids[0], completed=done, rows=rows)
 
             yield report

@@ -95,9 +95,10 @@ def bind_columns(
                 binding[role] = found[0]
                 break
     if not binding:
-        names = ", ".join(column.name for column in columns)
+        # Not the names: of a file without a header they are the first row's values.
         raise UsageError(
-            f"No column carries a key (columns: {names}). Name one with --column KIND=NAME, for example --column url=href."
+            f"None of the {len(columns)} columns is known to carry a key. Name one with --column KIND=NAME, for example "
+            "--column url=href; in a CSV or TSV file the first line must name the columns."
         )
     return binding
 

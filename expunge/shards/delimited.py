@@ -22,6 +22,8 @@ csv.field_size_limit(MAX_ROW_BYTES)
 class DelimitedShard(TextShard):
     """A CSV or TSV file with a header. An empty field is null; a blank line is no row."""
 
+    long_row_hint = " Is a quote not closed?"
+
     @property
     def columns(self) -> tuple[Column, ...]:
         """The header's names; every column is text."""
@@ -96,7 +98,7 @@ class DelimitedShard(TextShard):
                 if size > MAX_ROW_BYTES:
                     raise self.bad(
                         f"the row that begins on line {number - len(taken) + 1} is longer than "
-                        f"{MAX_ROW_BYTES >> 20} MiB. Is a quote not closed?"
+                        f"{MAX_ROW_BYTES >> 20} MiB.{self.long_row_hint}"
                     )
                 yield self.decode(line, number)
 

@@ -58,6 +58,9 @@ class Pieces:
 class TextShard(Shard):
     """A shard in a text format. Subclasses are the dialects: they parse pieces, name columns and blank a row."""
 
+    long_row_hint = ""
+    """What most often makes a row too long in this format, as the end of a sentence."""
+
     def __init__(self, file: ShardFile) -> None:
         super().__init__(file)
         self._form, self._compression = split_extension(file.name)
@@ -160,14 +163,14 @@ class TextShard(Shard):
                 number += 1
                 if len(line) == MAX_ROW_BYTES and not line.endswith(b"\n"):
                     raise self.bad(
-                        f"line {number} is longer than {MAX_ROW_BYTES >> 20} MiB. Is a quote not closed?"
+                        f"line {number} is longer than {MAX_ROW_BYTES >> 20} MiB.{self.long_row_hint}"
                     )
                 if b"\0" in line:
                     raise self.bad(f"line {number} holds a NUL byte, so this is not a text file.")
                 yield line
         except BROKEN_STREAM as error:
             raise self.bad(
-                f"cannot be decompressed after line {number}: it is cut off or damaged. Fetch it again."
+                f"cannot be decompressed beyond {number:,} lines: it is cut off or damaged. Fetch it again."
             ) from error
         except OSError as error:
             raise self.unreadable(error) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from django.core.paginator import Paginator
 from rest_framework.pagination import PageNumberPagination
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.core.paginator import Page
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest
@@ -16,6 +18,7 @@ PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 
 M = TypeVar("M", bound="Model")
+T = TypeVar("T")
 
 
 class Pages(PageNumberPagination):
@@ -26,6 +29,15 @@ class Pages(PageNumberPagination):
     max_page_size = MAX_PAGE_SIZE
 
 
-def page_of(request: HttpRequest, rows: QuerySet[M, Any], size: int = PAGE_SIZE) -> Page[M]:
-    """The page of `rows` that `?page=` asks for; the first or last one where the number makes no sense."""
-    return Paginator(rows, size).get_page(request.GET.get("page"))
+@overload
+def page_of(
+    request: HttpRequest, rows: QuerySet[M, Any], size: int = ..., *, param: str = ...
+) -> Page[M]: ...
+@overload
+def page_of(request: HttpRequest, rows: Sequence[T], size: int = ..., *, param: str = ...) -> Page[T]: ...
+def page_of(request: HttpRequest, rows: Any, size: int = PAGE_SIZE, *, param: str = "page") -> Page[Any]:
+    """The page of `rows` that `?page=` asks for; the first or last one where the number makes no sense.
+
+    A page with several lists names the `param` of each, as its `pager` tag does.
+    """
+    return Paginator(rows, size).get_page(request.GET.get(param))

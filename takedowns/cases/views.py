@@ -117,7 +117,7 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
         "case": case,
         "organisation": case.dataset.organisation,
         "state_meaning": STATE_MEANING[CaseState(case.state)],
-        "reports": case.reports.order_by("created_at")[:50],
+        "reports": page_of(request, case.reports.order_by("created_at"), param="reports"),
         "page": page,
         "items": [
             {

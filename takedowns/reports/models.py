@@ -30,7 +30,7 @@ class Outcome(models.TextChoices):
 
     PENDING = "pending", "Not decided yet"
     REMOVE = "remove", "Remove"
-    REJECT = "reject", "Keep: the report was rejected"
+    REJECT = "reject", "Kept: not removed"
     INVALID = "invalid", "Could not be read"
     DUPLICATE = "duplicate", "Named twice in this report"
     NOT_FOUND = "not_found", "In no version of this dataset"

@@ -75,10 +75,10 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
         {
             "dataset": dataset,
             "answer": answer,
-            "versions": versions,
-            "lineage": lineage,
+            "versions": page_of(request, versions, param="versions"),
+            "lineage": page_of(request, lineage, param="lineage"),
             "drawing": drawing,
-            "advisories": advisories,
+            "advisories": page_of(request, advisories, param="advisories"),
             "may_write": may_release(request.user, dataset),
             "crumbs": [("Datasets", reverse("dataset_list"))],
         },
@@ -104,10 +104,14 @@ def version_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "diff": diffs_by_version([version]).get(version.pk),
         "page": page_of(request, shards.filter(shard__digest__startswith=wanted) if wanted else shards),
         "wanted": wanted,
-        "up": up,
-        "down": down,
+        "advisories": page_of(request, standing.advisories, param="advisories"),
+        "steps": page_of(request, [*up, *down], param="lineage"),
         "drawing": drawing,
-        "releases": [(release, RELEASE_MEANING[ReleaseState(release.state)]) for release in releases],
+        "releases": page_of(
+            request,
+            [(release, RELEASE_MEANING[ReleaseState(release.state)]) for release in releases],
+            param="releases",
+        ),
         "release": release_list(request.user).filter(version=version).first(),
         "crumbs": _crumbs(dataset),
     }
@@ -137,7 +141,11 @@ def release_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "page": page,
         "shards": [(row, base_rows.get(row.path), _removed(release, row, base_rows)) for row in page],
         "bytes": sum(file.bytes for file in files),
-        "advisories": [removal for removal in release.removals.all() if removal.advisory_id],
+        "advisories": page_of(
+            request,
+            [removal for removal in release.removals.all() if removal.advisory_id],
+            param="advisories",
+        ),
         "crumbs": [
             *_crumbs(release.dataset),
             (release.base.name, reverse("version_detail", args=[slug, release.base.name])),
@@ -184,7 +192,7 @@ def advisory_detail(request: HttpRequest, advisory_id: str) -> HttpResponse:
         "takedowns/transparency/advisory_detail.html",
         {
             "removal": removal,
-            "rows": rows,
+            "rows": page_of(request, rows),
             "total": sum(row.rows for row in bases),
             "bases": len(bases),
             "unfixed": [row for row, fix in rows if fix is None],
@@ -243,6 +251,9 @@ def _commands(request: HttpRequest, release: Release) -> dict[str, Any]:
     args = [release.dataset.slug, release.version.name]
     return {
         "fix": release,
+        # Named after the dataset too: whoever holds two of them must not mix up their diffs or their keys.
+        "folder": f"{release.dataset.slug}-{release.version.name}",
+        "key_file": f"{release.dataset.organisation.slug}-minisign.pub",
         "files_url": request.build_absolute_uri(
             reverse("release_file", args=[*args, "SHA256SUMS"])
         ).removesuffix("SHA256SUMS"),

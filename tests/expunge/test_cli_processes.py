@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from expunge.cli.terminal import Terminal
 from tests.expunge.formats import PARQUET, TEXT, make_rows, url_of, write_shard
 from tests.expunge.runs import COMMAND, expunge, names_in
 
@@ -183,7 +184,7 @@ def alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as status:  # noqa: PTH123  no path of the file system
             return status.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -209,3 +210,30 @@ def test_a_list_of_a_million_lines_works(base: Path) -> None:
     code, kib = map(int, run.stdout.split()[-2:])
     assert code == 0
     assert kib < 1_500_000
+
+
+def test_a_stage_without_a_known_total_is_drawn_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setattr("expunge.cli.terminal._PATIENCE_SECONDS", 0.0)
+        with Terminal().progress() as report:
+            for stage, total in (("Reading", 0), ("Writing", 10), ("Reading", 0)):
+                report(stage, 5, total)
+        stderr.flush()
+        drawn = os.read(leader, 65_536).decode()
+    os.close(leader)
+    assert "Reading" in drawn
+
+
+def test_an_output_inside_the_input_is_refused(base: Path) -> None:
+    run = expunge("clean", base, "--remove", base.parent / "list.txt", "--output", base / "release")
+    assert run.returncode == 2
+    assert "is inside" in run.stderr
+    assert not (base / "release").exists()
+
+
+def test_an_entry_that_no_column_can_answer_is_told_apart(base: Path) -> None:
+    (base.parent / "list.txt").write_text(f"{url_of(3)}\nsha1:{'0' * 40}\n")
+    run = expunge(*clean(base))
+    assert "line 2 could not be looked for, no column carries sha1" in run.stderr

@@ -58,7 +58,7 @@ def test_a_hint_is_tried_first_and_may_be_wrong() -> None:
 @pytest.mark.parametrize(
     ("columns", "given", "problem"),
     [
-        (named("width"), {}, r"No column carries a key \(columns: width\)"),
+        (named("width"), {}, "None of the 1 columns is known to carry a key"),
         (named("url", "URL"), {}, "2 columns are called 'url'"),
         (named("url", "url"), {"url": "url"}, "2 columns are called 'url'"),
         (named("url"), {"url": "href"}, r"There is no column 'href' to carry url \(columns: url\)"),

@@ -175,4 +175,7 @@ def _supersede(release: Release) -> None:
     older = Q(pk=release.base_id) | Q(base=release.base_id)
     Version.objects.filter(older, status__in=[VersionStatus.ACTIVE, VersionStatus.DEPRECATED]).exclude(
         pk=release.version_id
-    ).update(status=VersionStatus.DEPRECATED, status_reason=f"Use {release.version.name}")
+    ).update(
+        status=VersionStatus.DEPRECATED,
+        status_reason=f"A clean release was published: {release.version.name}",
+    )

@@ -251,7 +251,7 @@ def test_the_whole_way_by_its_buttons(client: Client, team: Team, case: Case) ->
     assert act(client, case, "approve", {"preview": preview}).status_code == 302
     assert Case.objects.get().state == CaseState.DECIDED
     shown = page(client, detail(case))
-    assert "Removed 1 row" in shown
+    assert "Will remove 1 row" in shown
     assert "Decision approved by a second person" in shown
 
 

@@ -42,7 +42,10 @@ def test_it_makes_the_version_active_and_the_base_deprecated(setting: Setting, p
     setting.base.refresh_from_db()
     published.version.refresh_from_db()
     assert (published.state, published.version.status) == ("published", "active")
-    assert (setting.base.status, setting.base.status_reason) == ("deprecated", "Use 2025-01-01-r1")
+    assert (setting.base.status, setting.base.status_reason) == (
+        "deprecated",
+        "A clean release was published: 2025-01-01-r1",
+    )
 
 
 def test_its_removals_become_advisories_and_their_cases_are_closed(
@@ -204,7 +207,10 @@ def test_a_second_release_is_cut_from_the_base_and_replaces_the_first(
     assert (second.version.name, second.serial, second.rows_removed) == ("2025-01-01-r2", 2, 3)
     publish(setting, second)
     published.version.refresh_from_db()
-    assert (published.version.status, published.version.status_reason) == ("deprecated", "Use 2025-01-01-r2")
+    assert (published.version.status, published.version.status_reason) == (
+        "deprecated",
+        "A clean release was published: 2025-01-01-r2",
+    )
 
 
 def test_a_removal_with_no_row_in_the_base_is_not_published_by_its_release(setting: Setting) -> None:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.urls import reverse
 
 from registry.accounts.models import Role
-from registry.datasets.models import VersionDiff, VersionStatus
+from registry.datasets.models import Version, VersionDiff, VersionStatus
 from takedowns.releases import services
 from takedowns.releases.models import Release
 from tests.factories import (
@@ -60,7 +60,9 @@ def test_an_affected_version_says_what_to_use_and_how_to_check(
 ) -> None:
     shown = text(page(client, "version_detail", setting.dataset.slug, "2025-01-01"))
     assert "Use 2025-01-01-r1. 2 rows of this version must go, by 1 advisory." in shown
-    assert "expunge check PATH --release 2025-01-01-r1 --minisign-pub minisign.pub" in shown
+    # Two datasets may have versions of one name, so what is fetched is named after the dataset and the publisher too.
+    folder, key = f"{setting.dataset.slug}-2025-01-01-r1", f"{setting.dataset.organisation.slug}-minisign.pub"
+    assert f"expunge check PATH --release {folder} --minisign-pub {key}" in shown
 
 
 def test_a_clean_release_says_so_everywhere(setting: Setting, published: Release, client: Client) -> None:
@@ -247,3 +249,21 @@ def test_a_dataset_page_takes_a_bounded_number_of_queries(
         make_version(setting.dataset, f"{year}", dated=date(year, 1, 1))
     with django_assert_max_num_queries(14):
         page(client, "dataset_detail", setting.dataset.slug)
+
+
+def test_a_dataset_of_many_versions_is_paged(setting: Setting, client: Client) -> None:
+    Version.objects.bulk_create(
+        Version(
+            dataset=setting.dataset,
+            name=f"day-{number}",
+            dated=date(2020, 1, 1) + timedelta(days=number),
+            status="deprecated",
+            root="0" * 64,
+        )
+        for number in range(60)
+    )
+    first = text(page(client, "dataset_detail", setting.dataset.slug))
+    assert "day-59" in first
+    assert "day-0 " not in first
+    second = text(client.get(reverse("dataset_detail", args=[setting.dataset.slug]), {"versions": 2}))
+    assert "day-0 " in second

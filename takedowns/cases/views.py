@@ -185,12 +185,11 @@ def _act_with_form(
         return _case_page(request, case, status=400, **{name: form, "failed_form": form})
     try:
         act(form.cleaned_data)
-    except NotAllowed:
-        raise
     except Refused as refused:
         form.add_error(None, str(refused))
+        status = 403 if isinstance(refused, NotAllowed) else 409
         return _case_page(
-            request, _visible(request, case.number), status=409, **{name: form, "failed_form": form}
+            request, _visible(request, case.number), status=status, **{name: form, "failed_form": form}
         )
     messages.success(request, done)
     return redirect("case_detail", number=case.number)

@@ -261,7 +261,9 @@ def test_the_proposer_who_sends_the_approval_anyway_is_refused(
     services.case_claim(actor=team.approver, case=case)
     decision = services.case_propose(actor=team.approver, case=case, statement="x", summary="x")
     client.force_login(team.approver)
-    assert act(client, case, "approve", {"preview": decision.preview}).status_code == 403
+    refused = act(client, case, "approve", {"preview": decision.preview})
+    assert refused.status_code == 403
+    assert "You proposed this decision, so another approver must approve it." in refused.content.decode()
     assert Case.objects.get().state == CaseState.PROPOSED
 
 

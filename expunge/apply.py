@@ -11,7 +11,7 @@ from expunge.judge import Judged, KnownAs, judge
 from expunge.manifest import read_keys
 from expunge.progress import Progress, quiet
 from expunge.rewrite import Piece, verify_shards, write_shards
-from expunge.shards import BLANKED_ROLES, bind_columns, open_shard
+from expunge.shards import BLANKED_ROLES, Cut, bind_columns, open_shard
 from expunge.verify import trusted_diff
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def apply(
             Piece(
                 one.file,
                 target / one.file.name,
-                one.positions,
                 one.rows,
-                _blank(one, release, columns),
+                Cut.of_rows(one.positions, _blank(one, release, columns)),
                 one.fingerprint,
             )
             for one in judged
@@ -79,7 +78,7 @@ def apply(
             workers=workers,
             progress=progress,
         )
-    removed = sum(len(piece.positions) for piece in pieces)
+    removed = sum(len(piece.cut.touched) for piece in pieces)
     before = sum(piece.rows for piece in pieces)
     return Applied(
         release=release,
@@ -88,7 +87,7 @@ def apply(
         rows_removed=removed,
         rows_after=before if release.form == "aligned" else before - removed,
         shards=len(pieces),
-        shards_changed=sum(len(piece.positions) > 0 for piece in pieces),
+        shards_changed=sum(bool(piece.cut) for piece in pieces),
         undetermined={one.file.name: one.undetermined for one in judged if one.undetermined},
     )
 

@@ -40,7 +40,7 @@ from expunge.manifest import (
 )
 from expunge.progress import Progress, quiet
 from expunge.rewrite import Made, Piece, verify_shards, write_shards
-from expunge.shards import BLANKED_ROLES, ShardFile, open_shard
+from expunge.shards import BLANKED_ROLES, Cut, ShardFile, open_shard
 from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE
 from expunge.signing import OMS_SIGNATURE, SUMS_SIGNATURE
 
@@ -118,9 +118,8 @@ def clean(
             Piece(
                 shard,
                 folder / DATA_FOLDER / shard.name,
-                hits.positions,
                 hits.total,
-                blank,
+                Cut.of_rows(hits.positions, blank),
                 hits.fingerprint,
             )
             for shard, hits in zip(shards, located.shards, strict=True)
@@ -214,7 +213,7 @@ def _release_shard(piece: Piece, made: Made) -> ReleaseShard:
         rows=made.rows,
         base_sha256=made.base_sha256,
         base_rows=piece.rows,
-        removed=len(piece.positions),
+        removed=len(piece.cut.touched),
     )
 
 
@@ -282,9 +281,7 @@ def _write_diff(
 ) -> dict[str, str]:
     """Write the diff's files; returns their digests by path."""
     positions = {
-        one.base_sha256: piece.positions
-        for piece, one in zip(pieces, made, strict=True)
-        if len(piece.positions)
+        one.base_sha256: piece.cut.touched for piece, one in zip(pieces, made, strict=True) if piece.cut
     }
     write_positions(folder / REMOVED_FILE, positions.items())
     matched = [entry for entry, hits in zip(located.entries, located.counts, strict=True) if hits]

@@ -14,7 +14,7 @@ from expunge.errors import VerificationFailed
 from expunge.locate import locate
 from expunge.manifest import file_digest
 from expunge.pool import Advance, map_shards
-from expunge.shards import Fingerprint, Positions, Shard, ShardFile, check_name, open_shard
+from expunge.shards import Cut, Fingerprint, Method, Shard, ShardFile, check_name, open_shard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,21 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One shard to write: where it is, where it goes, its rows, and those of them that are removed.
+    """One shard to write: where it is, where it goes, its rows, and what is taken out of it.
 
-    `blank` has the columns to leave empty in these; None means that the rows go. `fingerprint` is that of the file in
-    which they were found, so that a file which has changed since is not cut by them.
+    `fingerprint` is that of the file in which the rows of the cut were found, so that a file which has changed since is
+    not cut by them.
     """
 
     source: ShardFile
     target: Path
-    positions: Positions
     rows: int
-    blank: tuple[str, ...] | None
+    cut: Cut
     fingerprint: Fingerprint
 
     def open(self) -> Shard:
-        """The shard in which the positions were found. Raises `BadShard` if it has changed since."""
+        """The shard in which the rows were found. Raises `BadShard` if it has changed since."""
         shard = open_shard(self.source)
         shard.expect(self.fingerprint)
         return shard
@@ -59,6 +58,7 @@ class Made:
     bytes: int
     rows: int
     base_sha256: str
+    method: Method
 
 
 def write_shards(
@@ -69,7 +69,7 @@ def write_shards(
     progress: Progress,
     stage: str = "Writing shards",
 ) -> list[Made]:
-    """Write every piece; each is a pure function of its shard and positions. `link` has whole ones linked, not copied."""
+    """Write every piece; each is a pure function of its shard and cut. `link` has whole ones linked, not copied."""
     for piece in pieces:
         check_name(piece.source.name)
     total = sum(piece.rows for piece in pieces)
@@ -79,17 +79,17 @@ def write_shards(
 def _write_one(link: bool, item: Piece, advance: Advance) -> Made:  # noqa: FBT001  what all calls of a pool share
     shard = item.open()
     item.target.parent.mkdir(parents=True, exist_ok=True)
-    if len(item.positions):
+    if item.cut:
         base = shard.digest()
-        written = shard.rewrite(item.target, item.positions, item.blank)
-        made = Made(written.sha256, written.bytes, written.rows, base)
+        written = shard.rewrite(item.target, item.cut)
+        made = Made(written.sha256, written.bytes, written.rows, base, written.method)
     elif link:
         digest = shard.digest()
         os.link(item.source.path, item.target, follow_symlinks=True)
-        made = Made(digest, item.target.stat().st_size, item.rows, digest)
+        made = Made(digest, item.target.stat().st_size, item.rows, digest, "whole")
     else:
         written = shard.copy(item.target)
-        made = Made(written.sha256, written.bytes, item.rows, written.sha256)
+        made = Made(written.sha256, written.bytes, item.rows, written.sha256, written.method)
     advance(item.rows)
     return made
 
@@ -114,9 +114,7 @@ def verify_shards(
     work = list(zip(pieces, made, strict=True))
     map_shards(_read_one, None, work, workers=workers, stage="Reading back", total=total, progress=progress)
     rewritten = [
-        ShardFile(piece.target, piece.source.name, may_be_empty=True)
-        for piece in pieces
-        if len(piece.positions)
+        ShardFile(piece.target, piece.source.name, may_be_empty=True) for piece in pieces if piece.cut
     ]
     again = locate(
         rewritten,
@@ -137,9 +135,9 @@ def _read_one(_shared: None, item: tuple[Piece, Made], advance: Advance) -> None
     piece, made = item
     if file_digest(piece.target) != made.sha256:
         raise VerificationFailed(f"{piece.source.name}: what is on disk is not what was written.")
-    if len(piece.positions):
-        piece.open().compare(piece.open_written(), piece.positions, piece.blank)
-        expected = piece.rows if piece.blank is not None else piece.rows - len(piece.positions)
+    if piece.cut:
+        piece.open().compare(piece.open_written(), piece.cut)
+        expected = piece.rows - len(piece.cut.drop)
         if made.rows != expected:
             raise VerificationFailed(f"{piece.source.name}: {made.rows} rows were written, not {expected}.")
     elif made.sha256 != made.base_sha256:

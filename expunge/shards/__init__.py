@@ -25,11 +25,12 @@ from expunge.shards.columns import (
     parse_columns,
     row_keys,
 )
+from expunge.shards.cut import NO_ROWS, Cut, Elements, Positions
 from expunge.shards.delimited import DelimitedShard
 from expunge.shards.jsonl import JsonLinesShard
 from expunge.shards.parquet import ParquetShard
 from expunge.shards.plain import PlainShard
-from expunge.shards.shard import Batch, Column, Fingerprint, Positions, Shard, Written
+from expunge.shards.shard import Batch, Column, Fingerprint, Method, Shard, Written
 from expunge.shards.source import Found, ShardFile, check_name, find_shards, is_shard_name, split_extension
 
 _CLASSES: dict[str, type[Shard]] = {
@@ -43,11 +44,15 @@ _CLASSES: dict[str, type[Shard]] = {
 
 __all__ = [
     "BLANKED_ROLES",
+    "NO_ROWS",
     "Batch",
     "Binding",
     "Column",
+    "Cut",
+    "Elements",
     "Fingerprint",
     "Found",
+    "Method",
     "Positions",
     "Shard",
     "ShardFacts",

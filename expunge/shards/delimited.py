@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 
 from expunge.shards.shard import Column
-from expunge.shards.text import MAX_ROW_BYTES, TextShard, line_end
+from expunge.shards.text import MAX_ROW_BYTES, Gaps, TextShard, line_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,10 +69,10 @@ class DelimitedShard(TextShard):
             for name, place in places.items()
         }
 
-    def blanked(self, raw: bytes, row: object, blank: Sequence[str]) -> bytes:
+    def redacted(self, raw: bytes, row: object, gaps: Gaps) -> bytes:
         """The row written anew with those fields empty, in the same dialect and with the same line break."""
         fields = [
-            "" if name in blank else value
+            "" if name in gaps.null else value
             for name, value in zip(self._header, cast("list[str]", row), strict=True)
         ]
         text = io.StringIO()

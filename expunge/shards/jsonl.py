@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from expunge.shards.shard import Column
-from expunge.shards.text import TextShard
+from expunge.shards.text import Gaps, TextShard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,8 +80,8 @@ class JsonLinesShard(TextShard):
             return str(value)
         raise self.bad(f"row {row}: {name!r} holds a {_TYPES.get(type(value), 'value')}, not text.")
 
-    def blanked(self, raw: bytes, row: object, blank: Sequence[str]) -> bytes:
-        """The same line with those keys' values, each time they occur, replaced by null; every other byte stays."""
+    def redacted(self, raw: bytes, row: object, gaps: Gaps) -> bytes:
+        """The same line with the values of those keys, each time they occur, null or shorter; every other byte stays."""
         text = raw.decode()
         parts: list[str] = []
         done = 0
@@ -90,11 +90,28 @@ class JsonLinesShard(TextShard):
             name, at = _VALUES.raw_decode(text, at)
             at = _skip(text, at)
             _, end = _VALUES.raw_decode(text, at)
-            if name in blank:
+            if name in gaps.null:
                 parts += [text[done:at], "null"]
+                done = end
+            elif name in gaps.elements and text[at] == "[":
+                parts += [text[done:at], _shortened(text, at, gaps.elements[name])]
                 done = end
             at = _skip(text, end)
         return "".join([*parts, text[done:]]).encode()
+
+
+def _shortened(text: str, at: int, places: set[int]) -> str:
+    """The list that begins at `at` without the elements at these places."""
+    kept: list[str] = []
+    place = 0
+    at = _skip(text, at + 1)
+    while text[at] != "]":
+        _, end = _VALUES.raw_decode(text, at)
+        if place not in places:
+            kept.append(text[at:end])
+        place += 1
+        at = _skip(text, end)
+    return f"[{', '.join(kept)}]"
 
 
 def _skip(text: str, at: int) -> int:

@@ -11,15 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expunge.errors import VerificationFailed
+from expunge.shards.cut import Cut, Elements, Positions
 from expunge.shards.shard import (
     BATCH_ROWS,
     Batch,
     Column,
     HashingFile,
-    Positions,
     Shard,
     Written,
-    check_blankable,
     finish,
 )
 
@@ -34,8 +33,6 @@ _DEFAULT_ENCODINGS = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DIC
 
 # How some writers annotate what is stored as it is meant anyway, and others do not.
 _PLAIN_NUMBERS = {"Int(bitWidth=32, isSigned=true)", "Int(bitWidth=64, isSigned=true)"}
-
-_NO_POSITIONS: Positions = np.zeros(0, dtype=np.int64)
 
 
 class ParquetShard(Shard):
@@ -86,25 +83,24 @@ class ParquetShard(Shard):
         if first != self._metadata.num_rows:
             raise self.bad(f"holds {first} rows, but its footer says {self._metadata.num_rows}.")
 
-    def rewrite(self, target: Path, positions: Positions, blank: Sequence[str] | None) -> Written:
-        """Write the file again without the rows at `positions`, or with the columns `blank` of them null."""
-        if blank is not None:
-            check_blankable(self.columns, blank, self.file.name)
+    def rewrite(self, target: Path, cut: Cut) -> Written:
+        """Write the file again, row group by row group."""
+        cut.check(self.columns, self.file.name)
         rows = 0
         with target.open("xb") as raw:
             sink = HashingFile(raw)
             with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), self._schema, **self._settings()) as writer:
-                for table, hit in self._groups(positions):
-                    kept = _compacted(_without(table, hit, blank))
+                for table, here in self._groups(cut):
+                    kept = _compacted(_without(table, here))
                     if kept.num_rows:
                         writer.write_table(kept, row_group_size=kept.num_rows)
                     rows += kept.num_rows
                 if not self._has_arrow_schema:  # with which the writer would have written the others
                     writer.add_key_value_metadata(self._metadata.metadata or {})
             finish(raw)
-        return sink.written(rows)
+        return sink.written(rows, "rewritten")
 
-    def compare(self, written: Shard, positions: Positions, blank: Sequence[str] | None) -> None:
+    def compare(self, written: Shard, cut: Cut) -> None:
         """Decode both files and compare them row group by row group, schema and metadata included."""
         assert isinstance(written, ParquetShard)
         if _columns_of(written._metadata) != _columns_of(self._metadata):  # noqa: SLF001  the other file of the same class
@@ -113,9 +109,9 @@ class ParquetShard(Shard):
             )
         if _key_values(written._metadata) != _key_values(self._metadata):  # noqa: SLF001  as above
             raise VerificationFailed(f"{self.file.name}: the rewritten file's key-value metadata differs.")
-        found = (table for table, _ in written._groups(_NO_POSITIONS))  # noqa: SLF001  as above
-        for number, (table, hit) in enumerate(self._groups(positions)):
-            expected = _compacted(_without(table, hit, blank))
+        found = (table for table, _ in written._groups(Cut()))  # noqa: SLF001  as above
+        for number, (table, here) in enumerate(self._groups(cut)):
+            expected = _compacted(_without(table, here))
             if expected.num_rows and not _same(expected, next(found, None)):
                 raise VerificationFailed(
                     f"{self.file.name}: row group {number} differs from its base beyond the removed rows."
@@ -136,14 +132,13 @@ class ParquetShard(Shard):
             reason = str(error).splitlines()[0][:200].rstrip(".")
             raise self.bad(f"is not a whole Parquet file ({reason}). Fetch it again.") from error
 
-    def _groups(self, positions: Positions) -> Iterator[tuple[pa.Table, Positions]]:
-        """Each row group with the positions that fall in it, counted from its first row."""
+    def _groups(self, cut: Cut) -> Iterator[tuple[pa.Table, Cut]]:
+        """Each row group with the part of the cut that falls in it."""
         first = 0
         with self._reader() as reader:
             for group in range(reader.num_row_groups):
                 rows = reader.metadata.row_group(group).num_rows
-                begin, end = np.searchsorted(positions, (first, first + rows))
-                yield reader.read_row_group(group), positions[begin:end] - first
+                yield reader.read_row_group(group), cut.within(first, rows)
                 first += rows
         self.check_unchanged()
 
@@ -242,26 +237,52 @@ def _compacted_dictionary(array: pa.DictionaryArray) -> pa.Array:
     )
 
 
-def _without(table: pa.Table, hit: Positions, blank: Sequence[str] | None) -> pa.Table:
-    """The table without the rows at `hit`, or with the columns `blank` of those rows null.
+def _without(table: pa.Table, cut: Cut) -> pa.Table:
+    """The table without what the cut takes out.
 
     It is made of slices, which are no copies and exist for every type; not all types can be filtered.
     """
-    if len(hit) == 0:
-        return table
-    edges = [-1, *hit.tolist(), table.num_rows]
-    between = [(one + 1, other - one - 1) for one, other in pairwise(edges)]
-    if blank is None:
-        return pa.concat_tables(table.slice(*part) for part in between)
     for place, field in enumerate(table.schema):
-        if field.name in blank:
-            column = table.column(place)
-            null = pa.nulls(1, field.type)
-            chunks = column.slice(*between[0]).chunks
-            for part in between[1:]:
-                chunks += [null, *column.slice(*part).chunks]
-            table = table.set_column(place, field, pa.chunked_array(chunks, field.type))
-    return table
+        if field.name in cut.elements:
+            column = _shortened(table.column(place).combine_chunks(), cut.elements[field.name])
+            table = table.set_column(place, field, column)
+        if field.name in cut.null:
+            table = table.set_column(place, field, _emptied(table.column(place), cut.null[field.name]))
+    if not len(cut.drop):
+        return table
+    return pa.concat_tables(table.slice(*part) for part in _between(cut.drop, table.num_rows))
+
+
+def _between(rows: Positions, total: int) -> list[tuple[int, int]]:
+    """The runs of rows, as first row and length, before, between and after these."""
+    edges = [-1, *rows.tolist(), total]
+    return [(one + 1, other - one - 1) for one, other in pairwise(edges)]
+
+
+def _emptied(column: pa.ChunkedArray, rows: Positions) -> pa.ChunkedArray:
+    first, *others = _between(rows, len(column))
+    chunks = column.slice(*first).chunks
+    for part in others:
+        chunks += [pa.nulls(1, column.type), *column.slice(*part).chunks]
+    return pa.chunked_array(chunks, column.type)
+
+
+def _shortened(lists: pa.ListArray, pairs: Elements) -> pa.ChunkedArray:
+    """Lists without the elements at these pairs of row and place. Raises `ValueError` for one that is not there."""
+    offsets = lists.offsets.to_numpy()
+    rows, places = pairs[:, 0], pairs[:, 1]
+    if (places >= np.diff(offsets)[rows]).any():
+        raise ValueError("a list has no element at this place")
+    kept = np.ones(len(lists.values), dtype=bool)
+    kept[offsets[rows] + places] = False
+    moved = np.concatenate(([0], np.cumsum(kept)))[offsets]
+    shorter = type(lists).from_arrays(
+        pa.array(moved, lists.offsets.type),
+        lists.values.filter(pa.array(kept)),
+        lists.type,
+        mask=lists.is_null(),
+    )
+    return pa.chunked_array([shorter], lists.type)
 
 
 def _same(one: pa.Table, other: pa.Table | None) -> bool:

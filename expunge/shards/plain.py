@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 
 from expunge.shards.shard import Column
-from expunge.shards.text import TextShard, line_end
+from expunge.shards.text import Gaps, TextShard, line_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +36,6 @@ class PlainShard(TextShard):
             for name in columns
         }
 
-    def blanked(self, raw: bytes, row: object, blank: Sequence[str]) -> bytes:
+    def redacted(self, raw: bytes, row: object, gaps: Gaps) -> bytes:
         """An empty line; with a line break also at the end of a file that had none, or the row would be gone."""
-        return (line_end(raw) or b"\n") if URL_COLUMN in blank else raw
+        return (line_end(raw) or b"\n") if URL_COLUMN in gaps.null else raw

@@ -7,12 +7,9 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from expunge.errors import BadShard, UsageError
+from expunge.errors import BadShard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,11 +18,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from expunge.shards.cut import Cut
     from expunge.shards.source import ShardFile
 
-
-Positions = NDArray[np.int64]
-"""Row indexes in one shard, from 0, ascending and distinct."""
+Method = Literal["whole", "spliced", "rewritten"]
+"""How a shard of a release came about: the base's bytes, its bytes around what was cut out, or decoded and written anew."""
 
 Fingerprint = tuple[int, int, int, int]
 """What tells one state of a file from another: size, time of change, inode, device."""
@@ -56,11 +53,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that was written: SHA-256 in hex, length in bytes, and rows."""
+    """A file that was written: SHA-256 in hex, length in bytes, rows, and how it came about."""
 
     sha256: str
     bytes: int
     rows: int
+    method: Method
 
 
 class Shard(ABC):
@@ -107,17 +105,18 @@ class Shard(ABC):
         """The rows in order, with the values of the named columns; every row is checked, also with no column named."""
 
     @abstractmethod
-    def rewrite(self, target: Path, positions: Positions, blank: Sequence[str] | None) -> Written:
-        """Write this shard to `target` without the rows at `positions` (sorted, distinct).
+    def rewrite(self, target: Path, cut: Cut) -> Written:
+        """Write this shard to `target` without what `cut` takes out.
 
-        With `blank` the rows stay and those columns of theirs become null. A pure function of the shard and the
-        arguments: the same input gives the same bytes. Row order, schema, compression and all else that the
-        format records survive. `target` must not exist; it is on disk (fsync) when this returns.
+        A pure function of the shard and the cut: the same input gives the same bytes. Row order, schema, compression
+        and all else that the format records survive. Columns that the shard does not have are passed over. `target`
+        must not exist; it is on disk (fsync) when this returns. Raises `UsageError` for a cut that the columns do not
+        allow.
         """
 
     @abstractmethod
-    def compare(self, written: Shard, positions: Positions, blank: Sequence[str] | None) -> None:
-        """Read `written` back: it must hold every other row of this shard, unchanged and in order.
+    def compare(self, written: Shard, cut: Cut) -> None:
+        """Read `written` back: it must hold all of this shard but what `cut` takes out, unchanged and in order.
 
         Raises `VerificationFailed` with the first difference.
         """
@@ -140,7 +139,7 @@ class Shard(ABC):
                 length += len(block)
             finish(sink)
         self.check_unchanged()
-        return Written(digest.hexdigest(), length, 0)
+        return Written(digest.hexdigest(), length, 0, "whole")
 
     def check_unchanged(self) -> None:
         """Refuse a file that is not the one first opened."""
@@ -217,20 +216,10 @@ class HashingFile:
         """Never."""
         return False
 
-    def written(self, rows: int) -> Written:
+    def written(self, rows: int, method: Method) -> Written:
         """What was written."""
-        return Written(self._digest.hexdigest(), self.length, rows)
+        return Written(self._digest.hexdigest(), self.length, rows, method)
 
 
 def _fingerprint(status: os.stat_result) -> Fingerprint:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
-
-
-def check_blankable(columns: Sequence[Column], blank: Sequence[str], name: str) -> None:
-    """Refuse to blank a column that may not be null. Raises `UsageError`."""
-    required = [column.name for column in columns if column.required and column.name in blank]
-    if required:
-        raise UsageError(
-            f"{name}: column {required[0]!r} is REQUIRED, so the aligned form cannot leave it empty. "
-            "Use --form compact."
-        )

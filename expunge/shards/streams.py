@@ -75,4 +75,4 @@ class TextWriter:
 
     def written(self, rows: int) -> Written:
         """What was written; call it after the context ended."""
-        return self._hashing.written(rows)
+        return self._hashing.written(rows, "spliced")

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from expunge.errors import BadShard, VerificationFailed
-from expunge.shards.shard import BATCH_ROWS, Batch, Positions, Shard, Written
+from expunge.shards.shard import BATCH_ROWS, Batch, Shard, Written
 from expunge.shards.source import split_extension
 from expunge.shards.streams import BROKEN_STREAM, TextWriter, reading
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from expunge.shards.cut import Cut
     from expunge.shards.source import ShardFile
 
 MAX_ROW_BYTES = 16 << 20
@@ -53,6 +52,14 @@ class Pieces:
         self.rows.append(row)
         if row is not None:
             self.count += 1
+
+
+@dataclass(slots=True)
+class Gaps:
+    """What one row loses: the columns that become null, and by column the places of elements that go from its list."""
+
+    null: set[str] = field(default_factory=set)
+    elements: dict[str, set[int]] = field(default_factory=dict)
 
 
 class TextShard(Shard):
@@ -82,8 +89,8 @@ class TextShard(Shard):
         """The values of the named columns in `rows`, of which the first has the index `first`."""
 
     @abstractmethod
-    def blanked(self, raw: bytes, row: object, blank: Sequence[str]) -> bytes:
-        """The bytes of a row whose columns `blank` are null."""
+    def redacted(self, raw: bytes, row: object, gaps: Gaps) -> bytes:
+        """The bytes of a row with its gaps."""
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """The rows in order, parsed."""
@@ -91,20 +98,21 @@ class TextShard(Shard):
             rows = [row for row in pieces.rows if row is not None]
             yield Batch(pieces.first, len(rows), self.arrays(rows, columns, pieces.first) if columns else {})
 
-    def rewrite(self, target: Path, positions: Positions, blank: Sequence[str] | None) -> Written:
-        """Write the pieces of the rows that stay, and of those at `positions` either nothing or their blanked form."""
+    def rewrite(self, target: Path, cut: Cut) -> Written:
+        """Write the pieces of the rows that stay as they are, and the redacted form of those with gaps."""
+        cut.check(self.columns, self.file.name)
         kept = 0
         with TextWriter(target, self._compression) as sink:
             for pieces in self._pieces():
-                raws = self._without(pieces, positions, blank)
+                raws = self._without(pieces, cut)
                 sink.write(b"".join(raw for raw, _ in raws))
                 kept += sum(is_row for _, is_row in raws)
         return sink.written(kept)
 
-    def compare(self, written: Shard, positions: Positions, blank: Sequence[str] | None) -> None:
+    def compare(self, written: Shard, cut: Cut) -> None:
         """Read both files piece by piece; what stays must be the same bytes."""
         assert isinstance(written, TextShard)
-        expected = (raw for pieces in self._pieces() for raw, _ in self._without(pieces, positions, blank))
+        expected = (raw for pieces in self._pieces() for raw, _ in self._without(pieces, cut))
         found = (raw for pieces in written._pieces() for raw in pieces.raw)  # noqa: SLF001  the other file of the same class
         for number, (one, other) in enumerate(zip_longest(expected, found)):
             if one != other:
@@ -112,12 +120,11 @@ class TextShard(Shard):
                     f"{self.file.name}: differs from its base at piece {number} of what stays."
                 )
 
-    def _without(
-        self, pieces: Pieces, positions: Positions, blank: Sequence[str] | None
-    ) -> list[tuple[bytes, bool]]:
+    def _without(self, pieces: Pieces, cut: Cut) -> list[tuple[bytes, bool]]:
         """The bytes to write for these pieces, each with whether it is a row."""
-        begin, end = np.searchsorted(positions, (pieces.first, pieces.first + pieces.count))
-        hits = set((positions[begin:end] - pieces.first).tolist())
+        here = cut.within(pieces.first, pieces.count)
+        dropped = set(here.drop.tolist())
+        gaps = _gaps(here)
         kept: list[tuple[bytes, bool]] = []
         index = -1
         for raw, row in zip(pieces.raw, pieces.rows, strict=True):
@@ -125,10 +132,10 @@ class TextShard(Shard):
                 kept.append((raw, False))
                 continue
             index += 1
-            if index not in hits:
+            if index in gaps and index not in dropped:
+                kept.append((self.redacted(raw, row, gaps[index]), True))
+            elif index not in dropped:
                 kept.append((raw, True))
-            elif blank is not None:
-                kept.append((self.blanked(raw, row, blank), True))
         return kept
 
     def _pieces(self) -> Iterator[Pieces]:
@@ -187,6 +194,17 @@ class TextShard(Shard):
         return self.bad(
             f"line {number} is not UTF-8 (byte {error.start + 1} of the line). Convert the file first."
         )
+
+
+def _gaps(cut: Cut) -> dict[int, Gaps]:
+    gaps: dict[int, Gaps] = {}
+    for name, rows in cut.null.items():
+        for row in rows.tolist():
+            gaps.setdefault(row, Gaps()).null.add(name)
+    for name, pairs in cut.elements.items():
+        for row, place in pairs.tolist():
+            gaps.setdefault(row, Gaps()).elements.setdefault(name, set()).add(place)
+    return gaps
 
 
 def line_end(raw: bytes) -> bytes:

@@ -302,7 +302,7 @@ def test_a_wrong_count_is_noticed(base: Path, tmp_path: Path, monkeypatch: pytes
 
     def write(*args: Any) -> rewrite.Made:
         made = real(*args)
-        return rewrite.Made(made.sha256, made.bytes, made.rows + 1, made.base_sha256)
+        return rewrite.Made(made.sha256, made.bytes, made.rows + 1, made.base_sha256, "whole")
 
     monkeypatch.setattr(rewrite, "_write_one", write)
     with pytest.raises(VerificationFailed, match=r"rows were written, not"):
@@ -313,7 +313,9 @@ def test_an_untouched_shard_that_came_out_different_is_noticed(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = rewrite._write_one
-    monkeypatch.setattr(rewrite, "_write_one", lambda *args: rewrite.Made(real(*args).sha256, 1, 1, "0" * 64))
+    monkeypatch.setattr(
+        rewrite, "_write_one", lambda *args: rewrite.Made(real(*args).sha256, 1, 1, "0" * 64, "whole")
+    )
     with pytest.raises(VerificationFailed):
         release_of(base, [url_of(15)], tmp_path / "release")
 

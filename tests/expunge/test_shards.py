@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from expunge.errors import BadShard, UsageError, VerificationFailed
-from expunge.shards import Shard, ShardFile, inspect_shard, open_shard
+from expunge.shards import Cut, Shard, ShardFile, inspect_shard, open_shard
 from tests.expunge.formats import (
     ALL,
     PARQUET,
@@ -50,8 +50,8 @@ def cut(path: Path, positions: tuple[int, ...], blank: tuple[str, ...] | None = 
     """Rewrite the shard beside itself and hold the result against it."""
     target = path.with_name(f"new-{path.name}")
     shard, rows = opened(path), np.array(positions, dtype=np.int64)
-    written = shard.rewrite(target, rows, blank)
-    shard.compare(opened(target, may_be_empty=True), rows, blank)
+    written = shard.rewrite(target, Cut.of_rows(rows, blank))
+    shard.compare(opened(target, may_be_empty=True), Cut.of_rows(rows, blank))
     assert written.bytes == target.stat().st_size
     assert written.sha256 == opened(target, may_be_empty=True).digest()
     return target
@@ -147,7 +147,7 @@ def test_a_changed_row_in_what_was_written_is_noticed(tmp_path: Path, layout: La
     changed = [*rows[:9], rows[10], *rows[10:]]
     other = write_shard(tmp_path, "other", changed, layout)
     with pytest.raises(VerificationFailed, match=rf"part\.{layout.extension}"):
-        opened(path).compare(opened(other), np.zeros(0, np.int64), None)
+        opened(path).compare(opened(other), Cut())
 
 
 @every_layout
@@ -158,7 +158,7 @@ def test_a_row_too_many_or_too_few_is_noticed(tmp_path: Path, layout: Layout) ->
     )
     for expected, found in ((one, other), (other, one)):
         with pytest.raises(VerificationFailed):
-            expected.compare(found, np.zeros(0, np.int64), None)
+            expected.compare(found, Cut())
 
 
 @every_layout

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from expunge.errors import BadShard
-from expunge.shards import ShardFile, open_shard
+from expunge.shards import Cut, ShardFile, open_shard
 from tests.expunge.formats import zstd_compress
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def values(shard: Shard, column: str) -> list[object]:
 def rewritten(shard: Shard, positions: list[int], blank: tuple[str, ...] | None = None) -> bytes:
     target = shard.file.path.with_name(f"new-{shard.file.name}")
     rows = np.array(positions, dtype=np.int64)
-    shard.rewrite(target, rows, blank)
-    shard.compare(open_shard(ShardFile(target, target.name, may_be_empty=True)), rows, blank)
+    shard.rewrite(target, Cut.of_rows(rows, blank))
+    shard.compare(open_shard(ShardFile(target, target.name, may_be_empty=True)), Cut.of_rows(rows, blank))
     return target.read_bytes()
 
 

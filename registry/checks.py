@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @register
 def check_settings(**_options: Any) -> list[Error]:
     """All findings, in the order of their ids."""
-    found = [*_folders()]
+    found = [*_folders(), *_outgoing()]
     if settings.MODE == "production":
         found += _production()
     return sorted(found, key=lambda error: error.id or "")
@@ -69,6 +69,29 @@ def _folders() -> Iterator[Error]:
                 hint="Imports are somebody else's files, the store is ours; keep them apart.",
                 id="registry.E009",
             )
+
+
+def _outgoing() -> Iterator[Error]:
+    """Whom the server may talk to; nothing set is the common case, and loads nothing."""
+    if not settings.LINKS_TEST_TARGETS and not settings.NAME_SERVERS:
+        return
+    if settings.LINKS_TEST_TARGETS and settings.MODE == "production":
+        yield Error(
+            "LINKS_TEST_TARGETS opens this machine's own addresses to links.",
+            hint="Unset it; it is for EXPUNGE_MODE=demo and test.",
+            id="registry.E010",
+        )
+        return
+    from registry.lib.safe_http import Policy  # noqa: PLC0415  -- loads libcurl, which most commands never use
+
+    try:
+        Policy.from_settings()
+    except ValueError as error:
+        yield Error(
+            f"LINKS_TEST_TARGETS or NAME_SERVERS cannot be read: {error}",
+            hint="LINKS_TEST_TARGETS=127.0.0.1:8099,[::1]:8099  NAME_SERVERS=192.0.2.53,192.0.2.54:5353",
+            id="registry.E011",
+        )
 
 
 def _can_be_written(folder: Path) -> bool:

@@ -100,6 +100,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = "UTC"
+# A worker takes from both unless it is told otherwise (-Q links: one that only checks links, as a user of its own).
+CELERY_TASK_QUEUES: dict[str, dict[str, Any]] = {"celery": {}, "links": {}}
+CELERY_TASK_ROUTES = {"registry.links.tasks.links_check": {"queue": "links"}}
 
 if MODE == "test" or not BROKER_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -111,6 +114,21 @@ else:
             "KEY_PREFIX": "cache",
         },
     }
+
+# --- Outgoing HTTP (registry/lib/safe_http) ----------------------------------------------------------------------------
+# None: the machine's own.
+NAME_SERVERS = [server for server in env.list("NAME_SERVERS", [], subcast=str) if server]
+# Loopback addresses that may be fetched, `address:port`: for the servers that the demo and the tests start.
+LINKS_TEST_TARGETS = [target for target in env.list("LINKS_TEST_TARGETS", [], subcast=str) if target]
+if LINKS_TEST_TARGETS and MODE == "production":
+    raise ImproperlyConfigured("LINKS_TEST_TARGETS is for EXPUNGE_MODE=demo and test; unset it in production")
+
+# --- Checking links (registry/links) -------------------------------------------------------------------------------------
+# Batches under way at once, over all workers. Each takes a worker process for up to five minutes.
+LINKS_BATCHES = env.int("LINKS_BATCHES", 1, validate=validate.Range(min=0))
+LINKS_KEEP_MONTHS = env.int("LINKS_KEEP_MONTHS", 13, validate=validate.Range(min=1))
+# From where links are asked, for those who read the figures: a host may be dead from one country only.
+LINKS_VANTAGE = env.str("LINKS_VANTAGE", "") or "this site's server"
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "registry.User"

@@ -1,0 +1,197 @@
+"""How many links a CPU-second of the guarded door checks, beside aiohttp on uvloop in the same run.
+
+    python benchmarks/fetch.py                                10,000 links each
+    python benchmarks/fetch.py --rows 5000                    fewer
+    PEER_PYTHON=/path/to/python python benchmarks/fetch.py    where aiohttp and uvloop are installed elsewhere
+
+Three lists: `keep-alive` (200 hosts), `new host` (each link its own host, whose address is known already) and
+`new host + DNS` (the same, each asked of a name server first). One answer has 1,000 bytes. The server and the name
+server are a process of their own and the slowest part of it all, so only the client's CPU time counts: user and system,
+all its threads. Every host has an address of its own in 127.0.0.0/8. The door judges every answer and pins every
+connection; the peer connects to whatever it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from measure import Figures, Goal, Job, finish, median, parse_options
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTS = 200
+IN_FLIGHT = 256
+GOALS = {"keep-alive": 25_000, "new host": 10_000}
+
+OURS = """
+import asyncio, json, resource, sys, time
+from registry.lib.safe_http import Client, Policy, Request, Response
+
+async def main(kind, links, port, dns, hosts, in_flight):
+    numbers = [n % hosts if kind == "keep-alive" else n for n in range(links)]
+    where = {f"h{n}.example.com": f"127.{1 + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in numbers}
+    targets = frozenset((address, port) for address in where.values())
+    policy = Policy(name_servers=(f"127.0.0.1:{dns}",), test_targets=targets)
+    names = [f"h{n}.example.com" for n in numbers]
+    good = 0
+    async with Client(policy, concurrency=in_flight) as client:
+        if kind == "new host":
+            client._resolver._known = {name: (time.monotonic() + 300, (address,)) for name, address in where.items()}
+        left = iter(enumerate(names))
+        async def work():
+            nonlocal good
+            for number, name in left:
+                found = await client.fetch(Request(f"http://{name}:{port}/{number}.jpg", headers={"Range": "bytes=0-65535"}))
+                good += isinstance(found, Response) and found.status == 200
+        began, used = time.perf_counter(), time.process_time()
+        await asyncio.gather(*[work() for _ in range(in_flight)])
+        used, took = time.process_time() - used, time.perf_counter() - began
+    print(json.dumps([good, used, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+
+asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+"""
+
+THEIRS = """
+import asyncio, json, resource, socket, sys, time
+import aiohttp, uvloop
+from aiohttp.abc import AbstractResolver
+
+class Known(AbstractResolver):
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        n = int(host[1:].partition(".")[0])
+        return [{"hostname": host, "host": f"127.{1 + (n >> 16)}.{n >> 8 & 255}.{n & 255}", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}]
+    async def close(self): pass
+
+async def main(kind, links, port, dns, hosts, in_flight):
+    names = [f"h{n % hosts if kind == 'keep-alive' else n}.example.com" for n in range(links)]
+    good = 0
+    connector = aiohttp.TCPConnector(limit=in_flight, resolver=Known())
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False) as session:
+        left = iter(enumerate(names))
+        async def work():
+            nonlocal good
+            for number, name in left:
+                async with session.get(f"http://{name}:{port}/{number}.jpg", headers={"Range": "bytes=0-65535"}, allow_redirects=False) as found:
+                    await found.content.read(65536)
+                    good += found.status == 200
+        began, used = time.perf_counter(), time.process_time()
+        await asyncio.gather(*[work() for _ in range(in_flight)])
+        used, took = time.process_time() - used, time.perf_counter() - began
+    print(json.dumps([good, used, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+
+uvloop.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+"""
+
+BODY = b"x" * 1000
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n" + BODY
+)
+
+
+class Web(asyncio.Protocol):
+    """Answers every request with the same thousand bytes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is one
+        """Remember where to answer."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Requests are short and come whole."""
+        self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
+
+
+class Names(asyncio.DatagramProtocol):
+    """The name h258.example.com is 127.1.1.2, and so on; none has an IPv6 address."""
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override] # it is one
+        """Remember where to answer."""
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Repeat the question and answer it."""
+        end = data.index(b"\0", 12) + 5
+        is_a = data[end - 4 : end - 2] == b"\0\1"
+        number = int(data[14 : 13 + data[12]]) + (0x7F01 << 16)
+        answer = struct.pack(">HHHIHI", 0xC00C, 1, 1, 300, 4, number) if is_a else b""
+        self.transport.sendto(
+            data[:2] + struct.pack(">HHHHH", 0x8580, 1, is_a, 0, 0) + data[12:end] + answer, addr
+        )
+
+
+async def serve() -> None:
+    """Both servers; prints their ports, and ends with its standard input."""
+    loop = asyncio.get_running_loop()
+    web = await loop.create_server(Web, "0.0.0.0", 0, backlog=4096)
+    names, _ = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
+    print(web.sockets[0].getsockname()[1], names.get_extra_info("sockname")[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+def run(python: str, script: str, kind: str, numbers: list[int]) -> Figures | None:
+    """Links per CPU-second with CPU and wall seconds and peak bytes; None where the peer cannot be imported."""
+    done = subprocess.run(
+        [python, "-c", script, kind, *map(str, numbers)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PATH": os.defpath},
+        check=False,
+        timeout=300,
+    )
+    if "ModuleNotFoundError" in done.stderr:
+        return None
+    if done.returncode:
+        sys.exit(done.stderr)
+    good, used, took, megabytes = json.loads(done.stdout)
+    if good != numbers[0]:
+        sys.exit(f"{kind}: only {good} of {numbers[0]} links were answered")
+    return {"wall": took, "cpu": used, "peak": megabytes * (1 << 20), "links per CPU second": good / used}
+
+
+def compare(kind: str, numbers: list[int], rounds: int) -> Job:
+    """Alternate the door and its peer on one list of links."""
+    peer = os.environ.get("PEER_PYTHON", sys.executable)
+    runs = [
+        (
+            run(sys.executable, OURS, kind, numbers),
+            run(peer, THEIRS, kind, numbers) if kind != "new host + DNS" else None,
+        )
+        for _ in range(rounds)
+    ]
+    ours = median([mine for mine, _ in runs if mine])
+    theirs = [found for _, found in runs if found]
+    rate = ours["links per CPU second"]
+    goals = [Goal("links per CPU second", rate, GOALS[kind], at_least=True)] if kind in GOALS else []
+    peers = {"aiohttp on uvloop": median(theirs)} if theirs else {}
+    return Job(f"fetch links, {kind}", {"links": numbers[0]}, ours, peers, goals)
+
+
+def main() -> None:
+    """Start the servers, measure, and end them."""
+    if sys.argv[1:] == ["--serve"]:
+        asyncio.run(serve())
+        return
+    options = parse_options(__doc__, rows=10_000, full=10_000, rounds=1)
+    server = subprocess.Popen(
+        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        port, dns = map(int, server.stdout.readline().split())
+        numbers = [options.rows, port, dns, HOSTS, IN_FLIGHT]
+        kinds = ("keep-alive", "new host", "new host + DNS")
+        jobs = [compare(kind, numbers, options.rounds) for kind in kinds]
+    finally:
+        server.stdin.close()
+        server.wait(10)
+    finish("fetch", options, jobs)
+
+
+if __name__ == "__main__":
+    main()

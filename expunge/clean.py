@@ -1,44 +1,46 @@
-"""Make a clean release: a base without the rows that a removal list names.
+"""Make a clean release: a base without the rows that a removal list names and the cells that a redaction list names.
 
-1. Locate the entries in every shard of the base.
-2. Work out the diff: the positions of the rows, and the keys by which somebody finds them in a copy.
-3. Write each shard: one without a removed row is copied or linked, the others are rewritten.
-4. Read everything back: every row that is not removed is there, unchanged and in order, and nothing that is there
-   matches an entry.
-5. Write `release.json`, `diff/` and `SHA256SUMS`, and sign.
+1. Locate the entries of both lists in every shard of the base.
+2. Work out the cut of each shard: rows that go or are left empty, cells that become null, elements that leave a list.
+3. Write each shard: one of which nothing is cut is copied or linked, the others are spliced or rewritten.
+4. Work out the keys by which somebody finds in a copy what was cut.
+5. Read everything back: every row that is not cut is there, unchanged and in order, and nothing that is there matches
+   an entry.
+6. Write `release.json`, `diff/` and `SHA256SUMS`, and sign.
 
-The folder is built aside and appears whole or not at all.
+The folder is built aside and appears whole or not at all. A run that was stopped goes on from the shards it finished.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from expunge.diffkeys import DiffKeys, diff_keys
 from expunge.errors import UsageError
 from expunge.files import building, write_file
-from expunge.keys import ROLE_OF, KeyKind, Role
-from expunge.lists import Entry
-from expunge.locate import Located, locate
+from expunge.keys import Role
 from expunge.manifest import (
     KEYS_FILE,
+    REDACTED_FILE,
+    REDACTED_KEYS_FILE,
     REMOVED_FILE,
     Form,
-    Hidden,
     Release,
     ReleaseShard,
+    diff_files,
     file_digest,
     format_sums,
     version_root,
     write_keys,
     write_positions,
+    write_redacted,
+    write_redacted_keys,
 )
 from expunge.progress import Progress, quiet
+from expunge.redactions import check_redactions, joined, locate_both, verify_redactions
 from expunge.rewrite import Made, Piece, verify_shards, write_shards
 from expunge.shards import BLANKED_ROLES, Cut, ShardFile, open_shard
 from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE
@@ -48,18 +50,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from expunge.lists import Entry, Redaction
+    from expunge.locate import Located
+    from expunge.redactions import Cells
     from expunge.signing import Signer
 
 
 @dataclass(frozen=True, slots=True)
 class CleanResult:
-    """A finished release. `hits` counts the rows that each entry names, in the order of the entries."""
+    """A finished release.
+
+    `hits` counts the rows that each entry names, in the order of the entries; `unredacted` are the redactions that took
+    nothing, because nothing matched or a removal took it. `rewritten` says by name why Parquet shards could not be
+    spliced. `kept` counts the shards that an interrupted run had finished.
+    """
 
     path: Path
     root: str
     release: Release
     hits: list[int]
     unmatched: list[Entry]
+    unredacted: list[Redaction]
+    rewritten: dict[str, str]
+    kept: int
 
     @property
     def rows_before(self) -> int:
@@ -90,6 +103,7 @@ def clean(
     dataset: str,
     version: str,
     serial: int = 1,
+    redactions: Sequence[Redaction] = (),
     created: datetime | None = None,
     base_version: str = "base",
     previous: str | None = None,
@@ -101,31 +115,40 @@ def clean(
     workers: int = 1,
     progress: Progress = quiet,
 ) -> CleanResult:
-    """Write the release of `shards` without the rows that `entries` (distinct) name to the new folder `output`.
+    """Write the release of `shards` without the rows that `entries` name to the new folder `output`.
 
+    `redactions` name cells that become null, or elements that leave a list, in rows that stay; both are distinct.
     `form` is `compact` (the rows are gone) or `aligned` (they stay; their URL, text, hash and `sensitive` columns are
     null). `columns` names columns by role; `link` hard-links untouched shards instead of copying them, for a base that
-    nobody writes to. The same arguments, `created` included, give the same bytes.
+    nobody writes to. The same arguments, `created` included, give the same bytes, also after an interruption.
 
-    Raises `UsageError`, `BadShard`, `VerificationFailed` or `ExpungeError`; then nothing is left behind.
+    Raises `UsageError`, `BadShard` or `VerificationFailed`; then nothing is left behind. Raises `Interrupted` when the
+    disk is full or a worker was lost; then, and after a kill, the next run with the same shards goes on.
     """
     _check_names(dataset, version, serial)
     with building(output) as folder:
-        located = locate(shards, entries, columns=columns, workers=workers, progress=progress)
+        located, found = locate_both(
+            shards, entries, redactions, columns=columns, workers=workers, progress=progress
+        )
         blank = _blanked(located, form, sensitive)
         _check_blank(shards, located, blank)
-        pieces = [
-            Piece(
-                shard,
-                folder / DATA_FOLDER / shard.name,
-                hits.total,
-                Cut.of_rows(hits.positions, blank),
-                hits.fingerprint,
-            )
-            for shard, hits in zip(shards, located.shards, strict=True)
-        ]
-        made = write_shards(pieces, link=link, workers=workers, progress=progress)
-        shared = _shared_raw_keys(shards, located, columns=columns, workers=workers, progress=progress)
+        check_redactions(shards, found, redactions)
+        removals = [Cut.of_rows(hits.positions, blank) for hits in located.shards]
+        cells = [one.beside(removal) for one, removal in zip(found, removals, strict=True)]
+        pieces = _pieces(shards, located, removals, cells, folder)
+        made = write_shards(pieces, folder=folder, link=link, workers=workers, progress=progress)
+        names = _columns(located)
+        keys = diff_keys(
+            shards,
+            located,
+            redactions,
+            cells,
+            names,
+            dropped=blank is None,
+            columns=columns,
+            workers=workers,
+            progress=progress,
+        )
         release = Release(
             dataset=dataset,
             version=version,
@@ -137,24 +160,37 @@ def clean(
                 {piece.source.name: one.base_sha256 for piece, one in zip(pieces, made, strict=True)}
             ),
             previous=previous,
-            columns=_columns(located),
+            columns=names,
             blanked=blank or (),
-            shards=tuple(_release_shard(piece, one) for piece, one in zip(pieces, made, strict=True)),
-            hidden=_hidden(located, shared),
+            shards=_release_shards(pieces, made, located, cells),
+            hidden=keys.hidden,
+            redacted=keys.redacted,
         )
         verify_shards(
             pieces, made, entries, columns=columns, blanked=blank, workers=workers, progress=progress
         )
-        digests = {shard.path: shard.sha256 for shard in release.shards}
-        digests |= _write_diff(folder, pieces, made, located, shared)
-        write_file(folder / RELEASE_FILE, release.to_json())
-        digests[RELEASE_FILE] = file_digest(folder / RELEASE_FILE)
-        sums = format_sums(digests)
-        root = hashlib.sha256(sums).hexdigest()
-        write_file(folder / SUMS_FILE, sums)
-        if signer is not None:
-            _sign(folder, signer, release, digests | {SUMS_FILE: root}, sums)
-    return CleanResult(output, root, release, located.counts.tolist(), located.unmatched)
+        verify_redactions(
+            [piece.written for piece in pieces if piece.cut],
+            redactions,
+            columns=columns,
+            workers=workers,
+            progress=progress,
+        )
+        _write_diff(folder, release, located, cells, keys)
+        root = _write_sums(folder, release, signer)
+    taken = {which for one in cells for which in one.found[:, 3].tolist()}
+    return CleanResult(
+        path=output,
+        root=root,
+        release=release,
+        hits=located.counts.tolist(),
+        unmatched=located.unmatched,
+        unredacted=[one for which, one in enumerate(redactions) if which not in taken],
+        rewritten={
+            piece.source.name: one.reason for piece, one in zip(pieces, made, strict=True) if one.reason
+        },
+        kept=sum(one.kept for one in made),
+    )
 
 
 def _check_names(dataset: str, version: str, serial: int) -> None:
@@ -205,92 +241,71 @@ def _check_blank(shards: Sequence[ShardFile], located: Located, blank: Sequence[
         raise UsageError(f"There is no column {unknown[0]!r} to leave empty.")
 
 
-def _release_shard(piece: Piece, made: Made) -> ReleaseShard:
-    return ReleaseShard(
-        path=f"{DATA_FOLDER}/{piece.source.name}",
-        sha256=made.sha256,
-        bytes=made.bytes,
-        rows=made.rows,
-        base_sha256=made.base_sha256,
-        base_rows=piece.rows,
-        removed=len(piece.cut.touched),
-    )
-
-
-def _shared_raw_keys(
+def _pieces(
     shards: Sequence[ShardFile],
     located: Located,
-    *,
-    columns: Mapping[str, str] | None,
-    workers: int,
-    progress: Progress,
-) -> set[bytes]:
-    """The raw keys of removed rows that a kept row has too.
+    removals: Sequence[Cut],
+    cells: Sequence[Cells],
+    folder: Path,
+) -> list[Piece]:
+    return [
+        Piece(
+            source=shard,
+            target=folder / DATA_FOLDER / shard.name,
+            rows=hits.total,
+            cut=joined(removal, redacted.cut),
+            fingerprint=hits.fingerprint,
+        )
+        for shard, hits, removal, redacted in zip(shards, located.shards, removals, cells, strict=True)
+    ]
 
-    An entry for a URL, host or domain takes every row with the same URL, so only rows that were hit through another
-    column need a second look.
-    """
-    doubtful = {
-        key
-        for kinds, key in _removed_rows(located)
-        if key is not None and not any(ROLE_OF[kind] is Role.URL for kind in kinds)
-    }
-    if not doubtful:
-        return set()
-    entries = [Entry(KeyKind.URL_RAW, key, "", 0) for key in sorted(doubtful)]
-    again = locate(
-        shards,
-        entries,
-        columns=columns,
-        workers=workers,
-        progress=progress,
-        stage="Comparing keys",
-        checked=False,
+
+def _release_shards(
+    pieces: Sequence[Piece], made: Sequence[Made], located: Located, cells: Sequence[Cells]
+) -> tuple[ReleaseShard, ...]:
+    return tuple(
+        ReleaseShard(
+            path=f"{DATA_FOLDER}/{piece.source.name}",
+            sha256=one.sha256,
+            bytes=one.bytes,
+            rows=one.rows,
+            base_sha256=one.base_sha256,
+            base_rows=piece.rows,
+            removed=len(hits.positions),
+            redacted=redacted.count,
+            method=one.method,
+        )
+        for piece, one, hits, redacted in zip(pieces, made, located.shards, cells, strict=True)
     )
-    shared: set[bytes] = set()
-    for first, second in zip(located.shards, again.shards, strict=True):
-        kept = ~np.isin(second.rows, first.positions)
-        shared.update(entries[place].key for place in second.entries[kept].tolist())
-    return shared
-
-
-def _removed_rows(located: Located) -> list[tuple[frozenset[KeyKind], bytes | None]]:
-    """For each removed row the kinds of entries that hit it, and its raw key."""
-    rows: list[tuple[frozenset[KeyKind], bytes | None]] = []
-    kinds = [entry.kind for entry in located.entries]
-    for shard in located.shards:
-        _, starts = np.unique(shard.rows, return_index=True)
-        places = np.split(shard.entries, starts[1:]) if len(starts) else []
-        for which, raw in zip(places, shard.raw_keys, strict=True):
-            rows.append((frozenset(kinds[place] for place in which.tolist()), raw))
-    return rows
-
-
-def _hidden(located: Located, shared: set[bytes]) -> tuple[Hidden, ...]:
-    """Counts of the removed rows that their raw key alone does not find, by the kinds that do."""
-    counts = Counter(
-        tuple(sorted(kinds))
-        for kinds, raw in _removed_rows(located)
-        if (raw is None or raw in shared) and not any(ROLE_OF[kind] is Role.URL for kind in kinds)
-    )
-    return tuple(Hidden(kinds, rows) for kinds, rows in sorted(counts.items()))
 
 
 def _write_diff(
-    folder: Path, pieces: Sequence[Piece], made: Sequence[Made], located: Located, shared: set[bytes]
-) -> dict[str, str]:
-    """Write the diff's files; returns their digests by path."""
+    folder: Path, release: Release, located: Located, cells: Sequence[Cells], keys: DiffKeys
+) -> None:
+    """Write the diff's files, by the digests of the base's shards."""
+    digests = [shard.base_sha256 for shard in release.shards]
     positions = {
-        one.base_sha256: piece.cut.touched for piece, one in zip(pieces, made, strict=True) if piece.cut
+        digest: hits.positions for digest, hits in zip(digests, located.shards, strict=True) if len(hits.rows)
     }
     write_positions(folder / REMOVED_FILE, positions.items())
-    matched = [entry for entry, hits in zip(located.entries, located.counts, strict=True) if hits]
-    raw = {key for _, key in _removed_rows(located) if key is not None} - shared
-    write_keys(
-        folder / KEYS_FILE,
-        [(entry.kind, entry.key) for entry in matched] + [(KeyKind.URL_RAW, key) for key in raw],
-    )
-    return {name: file_digest(folder / name) for name in (REMOVED_FILE, KEYS_FILE)}
+    write_keys(folder / KEYS_FILE, keys.removing)
+    if release.redacted:
+        cuts = {digest: one.cut for digest, one in zip(digests, cells, strict=True) if len(one.found)}
+        write_redacted(folder / REDACTED_FILE, cuts)
+        write_redacted_keys(folder / REDACTED_KEYS_FILE, keys.redacting)
+
+
+def _write_sums(folder: Path, release: Release, signer: Signer | None) -> str:
+    """Write what says what the release is, and sign it; returns its root."""
+    write_file(folder / RELEASE_FILE, release.to_json())
+    digests = {shard.path: shard.sha256 for shard in release.shards}
+    digests |= {name: file_digest(folder / name) for name in (RELEASE_FILE, *diff_files(release))}
+    sums = format_sums(digests)
+    root = hashlib.sha256(sums).hexdigest()
+    write_file(folder / SUMS_FILE, sums)
+    if signer is not None:
+        _sign(folder, signer, release, digests | {SUMS_FILE: root}, sums)
+    return root
 
 
 def _sign(folder: Path, signer: Signer, release: Release, digests: Mapping[str, str], sums: bytes) -> None:

@@ -18,6 +18,10 @@ class UsageError(ExpungeError):
     exit_code = 2
 
 
+class Interrupted(ExpungeError):  # noqa: N818  it names what happened
+    """Work that was stopped by its surroundings, not by what it works on: started again, it may go on."""
+
+
 class BadShard(ExpungeError):  # noqa: N818  it names what is bad; every class here is an error
     """A shard that cannot be read. `path` says which."""
 

@@ -10,7 +10,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from expunge.errors import ExpungeError, UsageError
+from expunge.errors import ExpungeError, Interrupted, UsageError
+from expunge.journal import JOURNAL_FILE, keep_finished, read_finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 def building(output: Path) -> Iterator[Path]:
     """Give a folder to build in; it becomes `output`, complete and on disk, when the block ends without an error.
 
-    The folder is `.<name>.partial` beside `output`, locked while it is built. After an error it is removed; what a
-    killed run left is removed by the next. Raises `UsageError` when `output` exists and is not an empty folder or
-    another run builds it, and `ExpungeError` when the disk is full or not writable.
+    The folder is `.<name>.partial` beside `output`, locked while it is built. An error that says what is wrong with the
+    inputs or the result leaves nothing of it. Whatever else ends a run (Ctrl-C, a kill, a full disk, a lost worker)
+    leaves the files that are finished, as the folder's journal (`expunge.journal`) says, and the next run finds them
+    and nothing else in the folder; it must take over or remove them. The journal is removed at the end.
+
+    Raises `UsageError` when `output` exists and is not an empty folder or another run builds it, and `Interrupted`
+    when the disk is full or not writable.
     """
     output = output.absolute()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -42,16 +47,22 @@ def building(output: Path) -> Iterator[Path]:
                 f"Another run is building {output}. Wait for it, or name another folder."
             ) from error
         try:
-            with _explained(output):
-                _empty(partial)
+            with _explained(output, partial):
+                keep_finished(partial, read_finished(partial))
                 yield partial
+                (partial / JOURNAL_FILE).unlink(missing_ok=True)
                 for folder, _, _ in os.walk(partial):
                     _sync(folder)
                 if output.exists():
                     output.rmdir()
                 partial.rename(output)
                 _sync(output.parent)
-        except BaseException:
+        except BaseException as error:
+            finished = {} if _condemns(error) else read_finished(partial)
+            if finished:
+                with contextlib.suppress(OSError):  # the next run does it then
+                    keep_finished(partial, finished)
+                raise
             shutil.rmtree(partial, ignore_errors=True)
             with contextlib.suppress(OSError):  # somebody else uses them by now
                 for parent in missing:
@@ -59,6 +70,11 @@ def building(output: Path) -> Iterator[Path]:
             raise
     finally:
         os.close(lock)
+
+
+def _condemns(error: BaseException) -> bool:
+    """Whether an error says that what was built so far is of no use, rather than that the building was stopped."""
+    return isinstance(error, ExpungeError) and not isinstance(error, Interrupted)
 
 
 @contextmanager
@@ -84,26 +100,24 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _explained(output: Path) -> Iterator[None]:
+def _explained(output: Path, partial: Path | None = None) -> Iterator[None]:
     """Turn what the operating system says of a write into a sentence."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ExpungeError(
-                f"The disk is full: {output} was not written, and nothing was left behind. Free some space, then start again."
+            finished = len(read_finished(partial)) if partial else 0
+            kept = (
+                f"{finished:,} finished files are kept in {partial}"
+                if finished
+                else "nothing was left behind"
+            )
+            raise Interrupted(
+                f"The disk is full: {output} was not written, and {kept}. Free some space, then start again."
             ) from error
         if error.errno is None:
             raise
-        raise ExpungeError(f"{output} cannot be written: {error.strerror}.") from error
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        raise Interrupted(f"{output} cannot be written: {error.strerror}.") from error
 
 
 def _sync(folder: Path | str) -> None:

@@ -1,22 +1,22 @@
-"""Hold somebody's copy against a release, to tell which of its rows the release removes.
+"""Hold somebody's copy against a release, to tell which of its rows the release removes, and which cells it redacts.
 
-A shard whose digest is known needs no reading: it is a shard of the base (the rows are at the diff's positions) or of
-the release (none). The rows of any other are found by the diff's keys.
+A shard whose digest is known needs no reading: it is a shard of the base (rows and cells are at the diff's positions) or
+of the release (none). The rows and cells of any other are found by the diff's keys.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from expunge.keys import ROLE_OF, KeyKind, Role
-from expunge.locate import locate
-from expunge.manifest import read_keys, read_positions
+from expunge.manifest import read_keys, read_positions, read_redacted, read_redacted_keys
 from expunge.pool import Advance, map_shards
-from expunge.shards import Fingerprint, Positions, ShardFile, open_shard
+from expunge.redactions import column_named, locate_both
+from expunge.shards import Binding, Cut, Fingerprint, Positions, ShardFile, open_shard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,8 @@ class KnownAs(StrEnum):
 class Judged:
     """One shard of a copy: how it was recognised, its rows, and those that the release removes.
 
-    `undetermined` says what could not be judged, empty if nothing.
+    `redacted` are the cells of other rows that are to be made null, and the elements that go; `named` counts the rows
+    that redactions name and that stay, whatever they still hold. `undetermined` says what could not be judged, empty if nothing.
     """
 
     file: ShardFile
@@ -47,6 +48,8 @@ class Judged:
     positions: Positions
     fingerprint: Fingerprint
     undetermined: tuple[str, ...] = ()
+    redacted: Cut = field(default_factory=Cut)
+    named: int = 0
 
 
 def judge(
@@ -67,34 +70,47 @@ def judge(
         _digest, None, shards, workers=workers, stage="Hashing shards", total=len(shards), progress=progress
     )
     removed = read_positions(folder)
+    redacted = read_redacted(folder) if release.redacted else {}
     base = {shard.base_sha256: shard.base_rows for shard in release.shards}
     clean = {shard.sha256: shard.rows for shard in release.shards}
     judged: dict[str, Judged] = {}
     for file, (digest, state) in zip(shards, digests, strict=True):
-        if digest in base and (digest in removed or digest not in clean):
-            positions = removed.get(digest, _NONE)
-            judged[file.name] = Judged(file, KnownAs.BASE, base[digest], positions, state)
+        if digest in base and (digest in removed or digest in redacted or digest not in clean):
+            positions, lost = removed.get(digest, _NONE), redacted.get(digest, Cut())
+            judged[file.name] = Judged(
+                file,
+                KnownAs.BASE,
+                base[digest],
+                positions,
+                state,
+                redacted=lost,
+                named=len(lost.touched),
+            )
         elif digest in clean:
             judged[file.name] = Judged(file, KnownAs.RELEASE, clean[digest], _NONE, state)
     unknown = [file for file in shards if file.name not in judged]
     if unknown:
-        located = locate(
+        located, found = locate_both(
             unknown,
             read_keys(folder),
+            read_redacted_keys(folder) if release.redacted else [],
             columns=columns,
             hints=release.columns,
             blanked=release.blanked if release.form == "aligned" else None,
             workers=workers,
             progress=progress,
         )
-        for file, hits in zip(unknown, located.shards, strict=True):
+        for file, hits, cells in zip(unknown, located.shards, found, strict=True):
+            gone = Cut(drop=hits.positions) if release.form == "compact" else Cut()
             judged[file.name] = Judged(
                 file,
                 KnownAs.KEYS,
                 hits.total,
                 hits.positions,
                 hits.fingerprint,
-                _undetermined(release, set(hits.binding)) if hits.total else (),
+                _undetermined(release, file, hits.binding) if hits.total else (),
+                redacted=cells.beside(gone).cut,
+                named=len(np.setdiff1d(cells.hits.positions, hits.positions)),
             )
     return [judged[file.name] for file in shards]
 
@@ -109,8 +125,9 @@ def _digest(_shared: None, item: ShardFile, advance: Advance) -> tuple[str, Fing
     return digest, shard.fingerprint
 
 
-def _undetermined(release: Release, roles: set[Role]) -> tuple[str, ...]:
+def _undetermined(release: Release, file: ShardFile, binding: Binding) -> tuple[str, ...]:
     """What a shard that carries only these roles cannot be judged on."""
+    roles = set(binding)
     reasons: list[str] = []
     if Role.URL not in roles and release.rows_removed > sum(part.rows for part in release.hidden):
         reasons.append(f"it has no column for {KeyKind.URL_RAW}, by which most removed rows are found")
@@ -120,4 +137,13 @@ def _undetermined(release: Release, roles: set[Role]) -> tuple[str, ...]:
             reasons.append(
                 f"{part.rows:,} removed rows can only be found by {kinds}, for which it has no column"
             )
+    if release.redacted:
+        columns = open_shard(file).columns
+        for cells in release.redacted:
+            name = column_named(cells.column, columns, binding, release.columns)
+            if name is not None and not any(ROLE_OF[kind] in roles for kind in cells.kinds):
+                kinds = " or ".join(cells.kinds)
+                reasons.append(
+                    f"{cells.cells:,} redacted cells of {name!r} can only be found by {kinds}, for which it has no column"
+                )
     return tuple(reasons)

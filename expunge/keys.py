@@ -22,7 +22,7 @@ address, a single label or itself a public suffix has no registrable domain.
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -202,25 +202,62 @@ def column_keys(kind: KeyKind, values: pa.Array) -> pa.Array:
     hex, base64, or the digest itself in a binary column; what is none of these has no key. Digest keys hold the digest's
     bytes (16, 20 or 32), host, domain and row id their UTF-8. Raises UsageError where the type cannot carry such a key.
     """
+    if ROLE_OF[kind] is Role.URL:
+        return url_keys((kind,), values)[kind]
     if pa.types.is_dictionary(values.type):
         return column_keys(kind, values.dictionary).take(values.indices)
     data = _as_binary(kind, values)
-    if kind in (KeyKind.URL_RAW, KeyKind.TEXT):
-        return _sha256_column(data)
+    if kind is KeyKind.TEXT:
+        return sha256_column(data)
     if kind is KeyKind.ROW_ID:
         return data.cast(pa.binary())
-    if kind in _CONTENT:
-        return _digest_column(data, DIGEST_SIZE[kind], raw=not _is_text(values.type))
-    canonical = _canonical_column(data)
-    if kind is KeyKind.URL_C1:
-        return _sha256_column(canonical)
+    return _digest_column(data, DIGEST_SIZE[kind], raw=not _is_text(values.type))
+
+
+def url_keys(kinds: Collection[KeyKind], values: pa.Array) -> dict[KeyKind, pa.Array]:
+    """Return what `column_keys` does for each of these kinds of a column of URLs, for hardly more than the dearest of them.
+
+    Each URL is brought to c1 once, and one that is its own c1 form, as most are, is hashed once. Raises UsageError as
+    `column_keys` does.
+    """
+    if pa.types.is_dictionary(values.type):
+        of_values = url_keys(kinds, values.dictionary)
+        return {kind: keys.take(values.indices) for kind, keys in of_values.items()}
+    data = _as_binary(next(iter(kinds)), values)
+    found: dict[KeyKind, pa.Array] = {}
+    if KeyKind.URL_RAW in kinds:
+        found[KeyKind.URL_RAW] = sha256_column(data)
+    if not _OF_C1.isdisjoint(kinds):
+        canonical, changed = _canonical_column(data)
+        if KeyKind.URL_C1 in kinds:
+            found[KeyKind.URL_C1] = _c1_keys(canonical, changed, found.get(KeyKind.URL_RAW))
+        if KeyKind.HOST in kinds or KeyKind.DOMAIN in kinds:
+            found |= _host_keys(kinds, canonical)
+    return found
+
+
+_OF_C1 = {KeyKind.URL_C1, KeyKind.HOST, KeyKind.DOMAIN}
+
+
+def _c1_keys(canonical: pa.Array, changed: pa.Array, raw: pa.Array | None) -> pa.Array:
+    """Hash c1 forms, but for those whose raw key is known and the same: `changed` says of which it may not be."""
+    if raw is None:
+        return sha256_column(canonical)
+    return pc.replace_with_mask(raw, changed, sha256_column(canonical.filter(changed)))
+
+
+def _host_keys(kinds: Collection[KeyKind], canonical: pa.Array) -> dict[KeyKind, pa.Array]:
     # A column names few authorities beside its rows: each is looked at once.
-    authorities = [None if url is None else url.split(b"/", 3)[2] for url in canonical.to_pylist()]
-    encoded = pa.array(authorities, pa.binary()).dictionary_encode()
+    authorities = pc.list_element(pc.split_pattern(canonical, b"/", max_splits=3), 2)
+    encoded = authorities.dictionary_encode()
     hosts = [_host_of_authority(name.decode()) for name in encoded.dictionary.to_pylist()]
-    names = hosts if kind is KeyKind.HOST else map(registrable_domain, hosts)
-    keys = [None if name is None else name.encode() for name in names]
-    return pa.array(keys, pa.binary()).take(encoded.indices)
+    found: dict[KeyKind, pa.Array] = {}
+    for kind in (KeyKind.HOST, KeyKind.DOMAIN):
+        if kind in kinds:
+            names = hosts if kind is KeyKind.HOST else map(registrable_domain, hosts)
+            keys = [None if name is None else name.encode() for name in names]
+            found[kind] = pa.array(keys, pa.binary()).take(encoded.indices)
+    return found
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -251,10 +288,18 @@ def _as_binary(kind: KeyKind, values: pa.Array) -> pa.Array:
 _ALSO = {KeyKind.ROW_ID: " or whole numbers", **dict.fromkeys(_CONTENT, " or binary digests")}
 
 
-def _sha256_column(data: pa.Array) -> pa.Array:
-    present = data.drop_null()
-    joined = b"".join([sha256(value).digest() for value in present.to_pylist()])
-    digests = np.frombuffer(joined, np.uint8).reshape(-1, 32)
+# As many values as stay in the cache with their digests: twice as fast as a whole batch at a time.
+_HASH_ROWS = 2_048
+
+
+def sha256_column(data: pa.Array) -> pa.Array:
+    """Return the SHA-256 of each value of a binary column as pa.binary(), null where it is null."""
+    present = data.drop_null() if data.null_count else data
+    parts = [
+        b"".join([sha256(value).digest() for value in present.slice(first, _HASH_ROWS).to_pylist()])
+        for first in range(0, len(present), _HASH_ROWS)
+    ]
+    digests = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, 32)
     if not data.null_count:
         return _fixed_rows(digests, None)
     rows = np.zeros((len(data), 32), np.uint8)
@@ -321,12 +366,14 @@ _QUERY = r"(?:[-A-Za-z0-9!$&()*+,./:;=?@|~_\[\]{}]|%[0-9A-F][0-9A-F])*"
 _IS_CANONICAL = rf"^https?://(?:{_LABEL}\.)*{_LAST_LABEL}(?:/(?:{_SEGMENT})?)+(?:\?{_QUERY})?$"
 
 
-def _canonical_column(data: pa.Array) -> pa.Array:
-    """Return the c1 forms of a column of URLs, null where there is none."""
+def _canonical_column(data: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the c1 forms of a column of URLs, null where there is none, and a mask of those that the parser decided on."""
     settled = pc.fill_null(pc.match_substring_regex(data, _IS_CANONICAL), True)  # a null stays as it is
     doubtful = pc.invert(settled)
     forms = [_canonical_bytes(url) for url in data.filter(doubtful).to_pylist()]
-    return pc.replace_with_mask(data, doubtful, pa.array(forms, pa.large_binary())) if forms else data
+    if forms:
+        data = pc.replace_with_mask(data, doubtful, pa.array(forms, pa.large_binary()))
+    return data, doubtful
 
 
 def _canonical_bytes(url: bytes) -> bytes | None:

@@ -51,12 +51,9 @@ class KeySet:
         valid = None
         if keys.null_count:
             valid = np.flatnonzero(keys.is_valid().to_numpy(zero_copy_only=False))
-            keys = keys.drop_null()
-        offsets = np.frombuffer(keys.buffers()[1], np.int32, len(keys) + 1, keys.offset * 4)
-        begin, end = int(offsets[0]), int(offsets[-1])
-        if end - begin != len(keys) * self._size:
+        matrix = _matrix(keys)
+        if matrix.shape[1] != self._size:
             raise ValueError(f"keys of {self._size} bytes cannot be compared with keys of another length")
-        matrix = np.frombuffer(keys.buffers()[2], np.uint8, end - begin, begin).reshape(-1, self._size)
         rows, places = self._match_by_prefix(matrix)
         return (rows if valid is None else valid[rows]), places
 
@@ -96,6 +93,23 @@ class KeySet:
 
 
 _NONE = np.zeros(0, dtype=np.int64)
+
+
+def key_prefixes(keys: pa.Array) -> NDArray[np.uint64]:
+    """The first 8 bytes of each key (pa.binary(), all of one length) as a big-endian number; nulls are left out."""
+    return _prefixes(_matrix(keys)) if keys.null_count < len(keys) else np.zeros(0, np.uint64)
+
+
+def _matrix(keys: pa.Array) -> NDArray[np.uint8]:
+    """The bytes of the keys that are not null, one in each row; there must be some, all of one length."""
+    if keys.null_count:
+        keys = keys.drop_null()
+    offsets = np.frombuffer(keys.buffers()[1], np.int32, len(keys) + 1, keys.offset * 4)
+    begin, end = int(offsets[0]), int(offsets[-1])
+    size = int(offsets[1]) - begin
+    if end - begin != len(keys) * size:
+        raise ValueError("these keys are not all of one length")
+    return np.frombuffer(keys.buffers()[2], np.uint8, end - begin, begin).reshape(-1, size)
 
 
 def _prefixes(matrix: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -17,6 +17,11 @@ CRLF and the file may start with a byte order mark. CSV and Parquet lists have t
 colon) and `value`; other columns are ignored, and there the value of `text` and `id` is taken exactly as it stands. The
 format is judged by the name: .parquet, .csv, and text for all others; CSV and text also as .gz or .zst.
 
+A redaction list names cells instead of rows. It is CSV or Parquet with the columns `kind`, `value` and `column`, one
+line a cell: in every row that the entry names, the cell of that column becomes null. The column is named as the data
+name it, or by its role (`url`, `text`, `md5`, `sha1`, `sha256`, `id`); where it is left out it is the one that carries
+the key, and if that one holds lists, only the element that matches goes.
+
 No message repeats a value: it names the file and the line.
 """
 
@@ -25,6 +30,7 @@ import gzip
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -77,6 +83,22 @@ class RemovalList:
         return {kind: pa.array(found, pa.binary()) for kind, found in keys.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """One cell to make null in each row that `entry` names. `column` is a name or a role, or None: the entry's own."""
+
+    entry: Entry
+    column: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionList:
+    """The distinct redactions of a list in its order, and those that repeat an earlier one."""
+
+    redactions: list[Redaction]
+    duplicates: list[Redaction]
+
+
 class _Written(NamedTuple):
     """An entry before it is understood; `kind` is None in a text list, where the line names its kind or is a URL."""
 
@@ -84,6 +106,7 @@ class _Written(NamedTuple):
     value: str
     text: str
     line: int
+    column: str | None = None
 
 
 _KIND_OF_WORD = {
@@ -118,9 +141,37 @@ def parse_entry(text: str, line: int = 0) -> Entry:
 
 def read_list(path: Path) -> RemovalList:
     """Read a removal list of any format. Raises BadList, naming the file and the line (in Parquet, the row)."""
-    try:
+    with _named(path):
         written = _read_parquet(path) if path.name.lower().endswith(".parquet") else _read_lines(path)
         return _distinct(_understand_all(written))
+
+
+def read_redactions(path: Path) -> RedactionList:
+    """Read a redaction list, CSV or Parquet. Raises BadList, naming the file and the line (in Parquet, the row)."""
+    with _named(path):
+        if path.name.lower().endswith(".parquet"):
+            written = list(_read_parquet(path))
+        elif _is_csv(path):
+            written = list(_read_lines(path))
+        else:
+            raise BadList(
+                "a redaction list is a .csv or .parquet file with the columns kind, value and column."
+            )
+        result = RedactionList([], [])
+        seen: set[tuple[KeyKind, bytes, str | None]] = set()
+        for one, entry in zip(written, _understand_all(written), strict=True):
+            redaction = Redaction(entry, (one.column or "").strip() or None)
+            cell = (entry.kind, entry.key, redaction.column)
+            (result.duplicates if cell in seen else result.redactions).append(redaction)
+            seen.add(cell)
+        return result
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in what is said of reading it."""
+    try:
+        yield
     except BadList as error:
         raise BadList(f"{path}: {error}") from error
     except (EOFError, zstd.ZstdError, gzip.BadGzipFile) as error:
@@ -137,16 +188,19 @@ def read_list(path: Path) -> RemovalList:
 
 
 def _read_lines(path: Path) -> Iterator[_Written]:
-    name = path.name.lower()
     with _opened(path) as file:
         lines = _decoded(file)
-        if name.removesuffix(".gz").removesuffix(".zst").endswith(".csv"):
+        if _is_csv(path):
             yield from _read_csv(lines)
             return
         for number, line in enumerate(lines, 1):
             value = line.strip()
             if value and value != "#" and not value.startswith("# "):
                 yield _Written(None, value, value, number)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".csv")
 
 
 def _opened(path: Path) -> IO[bytes] | gzip.GzipFile | zstd.ZstdFile:
@@ -174,14 +228,15 @@ def _read_csv(lines: Iterator[str]) -> Iterator[_Written]:
     reader = csv.reader(lines, strict=True)
     try:
         header = [column.strip().lower() for column in next(reader, [])]
-        kind_at, value_at = _columns(header)
+        kind_at, value_at, column_at = _columns(header)
         for row in reader:
             if not row:
                 continue
             if len(row) != len(header):
                 raise _bad(reader.line_num, f"has {len(row)} fields where the header has {len(header)}.")
             kind, value = row[kind_at], row[value_at]
-            yield _Written(kind, value, f"{kind}:{value}", reader.line_num)
+            column = None if column_at is None else row[column_at]
+            yield _Written(kind, value, f"{kind}:{value}", reader.line_num, column)
     except csv.Error as error:
         raise _bad(reader.line_num, f"is not valid CSV: {error}.") from error
 
@@ -190,22 +245,27 @@ def _read_parquet(path: Path) -> Iterator[_Written]:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            kind_at, value_at = _columns([name.lower() for name in names])
-            columns = [names[kind_at], names[value_at]]
+            columns = [None if at is None else names[at] for at in _columns([name.lower() for name in names])]
             line = 0
-            for batch in file.iter_batches(_BATCH, columns=columns):
-                kinds, values = (_strings(batch.column(name), name) for name in columns)
-                for kind, value in zip(kinds, values, strict=True):
+            for batch in file.iter_batches(_BATCH, columns=[name for name in columns if name]):
+                kinds, values, cells = (
+                    _strings(batch.column(name), name) if name else [None] * batch.num_rows
+                    for name in columns
+                )
+                for kind, value, cell in zip(kinds, values, cells, strict=True):
                     line += 1
-                    yield _Written(kind or "", value or "", f"{kind}:{value}", line)
+                    yield _Written(kind or "", value or "", f"{kind}:{value}", line, cell)
     except pa.ArrowException as error:
         raise BadList("this is not a readable Parquet file. Make or download it again.") from error
 
 
-def _columns(header: list[str]) -> tuple[int, int]:
+def _columns(header: list[str]) -> tuple[int, int, int | None]:
+    """The places of `kind`, `value` and, if there is one, `column`."""
     if header.count("kind") != 1 or header.count("value") != 1:
         raise BadList("the list needs one column named kind and one named value.")
-    return header.index("kind"), header.index("value")
+    if header.count("column") > 1:
+        raise BadList("the list has several columns named column.")
+    return header.index("kind"), header.index("value"), header.index("column") if "column" in header else None
 
 
 def _strings(column: pa.Array, name: str) -> list[str | None]:

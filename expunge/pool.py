@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from expunge.errors import ExpungeError
+from expunge.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def map_shards(
                 future.result()
         return [cast("Result", future.result()) for future in futures]
     except BrokenProcessPool as error:
-        raise ExpungeError(
+        raise Interrupted(
             "A worker process was killed, most often because memory ran out. Start again with fewer --workers."
         ) from error
     finally:

@@ -6,11 +6,18 @@ engine that maps over shards, and gives the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+import orjson
+import pyarrow as pa
+
+from expunge import __version__
 from expunge.errors import VerificationFailed
+from expunge.journal import Finished, append_finished, keep_finished, read_finished
 from expunge.locate import locate
 from expunge.manifest import file_digest
 from expunge.pool import Advance, map_shards
@@ -45,44 +52,95 @@ class Piece:
         shard.expect(self.fingerprint)
         return shard
 
-    def open_written(self) -> Shard:
-        """What was written of it."""
-        return open_shard(replace(self.source, path=self.target, may_be_empty=True))
+    @property
+    def written(self) -> ShardFile:
+        """The file that is written, of which all rows may be gone."""
+        return replace(self.source, path=self.target, may_be_empty=True)
+
+    def recipe(self, *, link: bool) -> str:
+        """A digest of all that decides what is written: file, cut, and the versions of the code that writes."""
+        made_of = [__version__, pa.__version__, self.source.name, self.rows, self.fingerprint, link]
+        return hashlib.sha256(orjson.dumps([*made_of, self.cut.digest()])).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One shard as written, and the shard it was made of."""
+    """One shard as written, and the shard it was made of. `kept` is one that an interrupted run had finished.
+
+    `reason` is why a Parquet shard was rewritten and not spliced.
+    """
 
     sha256: str
     bytes: int
     rows: int
     base_sha256: str
     method: Method
+    reason: str | None = None
+    kept: bool = False
 
 
 def write_shards(
     pieces: Sequence[Piece],
     *,
+    folder: Path | None = None,
     link: bool = False,
     workers: int,
     progress: Progress,
     stage: str = "Writing shards",
 ) -> list[Made]:
-    """Write every piece; each is a pure function of its shard and cut. `link` has whole ones linked, not copied."""
+    """Write every piece; each is a pure function of its shard and cut. `link` has whole ones linked, not copied.
+
+    With `folder`, the unfinished one that all targets are in, each shard is noted there once it is on disk. Those that
+    an interrupted run noted are kept, if they would be made of the same again; all else in the folder is removed.
+    """
     for piece in pieces:
         check_name(piece.source.name)
-    total = sum(piece.rows for piece in pieces)
-    return map_shards(_write_one, link, pieces, workers=workers, stage=stage, total=total, progress=progress)
+    before = {} if folder is None else read_finished(folder)
+    work: list[tuple[Piece, Finished | None]] = []
+    for piece in pieces:
+        earlier = before.get(piece.target.relative_to(folder).as_posix()) if folder else None
+        work.append((piece, earlier if earlier and earlier.recipe == piece.recipe(link=link) else None))
+    if folder is not None:
+        keep_finished(folder, {earlier.path for _, earlier in work if earlier})
+    return map_shards(
+        _write_or_keep,
+        (folder, link),
+        work,
+        workers=workers,
+        stage=stage,
+        total=sum(piece.rows for piece in pieces),
+        progress=progress,
+    )
 
 
-def _write_one(link: bool, item: Piece, advance: Advance) -> Made:  # noqa: FBT001  what all calls of a pool share
+def _write_or_keep(
+    shared: tuple[Path | None, bool], item: tuple[Piece, Finished | None], advance: Advance
+) -> Made:
+    folder, link = shared
+    piece, earlier = item
+    if earlier is not None:
+        if piece.target.is_file() and file_digest(piece.target) == earlier.sha256:
+            advance(piece.rows)
+            return replace(Made(**earlier.facts), kept=True)
+        piece.target.unlink(missing_ok=True)
+    made = write_piece(piece, link=link, advance=advance)
+    if folder is not None:
+        path = piece.target.relative_to(folder).as_posix()
+        append_finished(folder, Finished(path, piece.recipe(link=link), made.sha256, asdict(made)))
+    return made
+
+
+def write_piece(item: Piece, *, link: bool, advance: Advance) -> Made:
+    """Write one piece. `link` has a whole one linked, not copied. Raises `BadShard` and `UsageError`."""
     shard = item.open()
     item.target.parent.mkdir(parents=True, exist_ok=True)
     if item.cut:
-        base = shard.digest()
-        written = shard.rewrite(item.target, item.cut)
-        made = Made(written.sha256, written.bytes, written.rows, base, written.method)
+        with ThreadPoolExecutor(1) as beside:  # hashing leaves the interpreter to others
+            base = beside.submit(shard.digest)
+            written = shard.rewrite(item.target, item.cut)
+        made = Made(
+            written.sha256, written.bytes, written.rows, base.result(), written.method, written.reason
+        )
     elif link:
         digest = shard.digest()
         os.link(item.source.path, item.target, follow_symlinks=True)
@@ -113,11 +171,8 @@ def verify_shards(
     total = sum(piece.rows for piece in pieces)
     work = list(zip(pieces, made, strict=True))
     map_shards(_read_one, None, work, workers=workers, stage="Reading back", total=total, progress=progress)
-    rewritten = [
-        ShardFile(piece.target, piece.source.name, may_be_empty=True) for piece in pieces if piece.cut
-    ]
     again = locate(
-        rewritten,
+        [_fresh(piece, one.method) for piece, one in work if piece.cut],
         entries,
         columns=columns,
         hints=hints,
@@ -131,12 +186,18 @@ def verify_shards(
         raise VerificationFailed(f"{name}: row {positions[0]} of the release still matches an entry.")
 
 
+def _fresh(piece: Piece, method: Method) -> ShardFile:
+    """The written shard, of which only rows that are not copied bytes need a second look: the others were looked at."""
+    rows = piece.open().fresh_rows(piece.cut) if method == "spliced" else None
+    return replace(piece.written, rows=rows)
+
+
 def _read_one(_shared: None, item: tuple[Piece, Made], advance: Advance) -> None:
     piece, made = item
     if file_digest(piece.target) != made.sha256:
         raise VerificationFailed(f"{piece.source.name}: what is on disk is not what was written.")
     if piece.cut:
-        piece.open().compare(piece.open_written(), piece.cut)
+        piece.open().compare(open_shard(piece.written), piece.cut)
         expected = piece.rows - len(piece.cut.drop)
         if made.rows != expected:
             raise VerificationFailed(f"{piece.source.name}: {made.rows} rows were written, not {expected}.")

@@ -5,28 +5,33 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from expunge.errors import ExpungeError, UsageError, VerificationFailed
-from expunge.locate import locate
 from expunge.manifest import (
     KEYS_FILE,
+    REDACTED_FILE,
+    REDACTED_KEYS_FILE,
     REMOVED_FILE,
     BadRelease,
     Release,
+    diff_files,
     file_digest,
     read_keys,
     read_positions,
+    read_redacted,
+    read_redacted_keys,
     read_release,
     read_sums,
     version_root,
 )
 from expunge.progress import Progress, quiet
-from expunge.shards import Positions, ShardFile
+from expunge.redactions import joined, locate_both
+from expunge.shards import Cut, Positions, ShardFile, open_shard
 from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE
 from expunge.signing import OMS_SIGNATURE, SIGNATURE_FILES, SUMS_SIGNATURE, verify_minisig, verify_oms
 
@@ -92,14 +97,21 @@ def trusted_diff(folder: Path, *, minisign_pub: Path | None, oms_pub: Path | Non
     """
     sums = read_sums(folder)
     _verify_signatures(folder, sums, minisign_pub, oms_pub)
-    for name in (RELEASE_FILE, REMOVED_FILE, KEYS_FILE):
-        if name not in sums:
-            raise BadRelease(f"{folder / SUMS_FILE} does not list {name}.")
-        if not (folder / name).is_file():
-            raise BadRelease(f"{folder / name} is missing. Fetch it.")
-        if file_digest(folder / name) != sums[name]:
-            raise BadRelease(f"{folder / name} is not the file that was published. Fetch it again.")
-    return read_release(folder)
+    _trust(folder, sums, RELEASE_FILE)
+    release = read_release(folder)
+    for name in diff_files(release):
+        _trust(folder, sums, name)
+    return release
+
+
+def _trust(folder: Path, sums: Mapping[str, str], name: str) -> None:
+    """Refuse a file that is not what the sums say."""
+    if name not in sums:
+        raise BadRelease(f"{folder / SUMS_FILE} does not list {name}.")
+    if not (folder / name).is_file():
+        raise BadRelease(f"{folder / name} is missing. Fetch it.")
+    if file_digest(folder / name) != sums[name]:
+        raise BadRelease(f"{folder / name} is not the file that was published. Fetch it again.")
 
 
 def _verify_signatures(
@@ -138,9 +150,8 @@ def _verify_files(folder: Path, sums: Mapping[str, str], *, partial: bool, progr
         elif file_digest(path) != digest:
             differences.append(f"{name} is not the file that was published: its SHA-256 differs.")
     differences += [f"{name} is not listed in {SUMS_FILE}." for name in _extra_files(folder, sums)]
-    for name in (RELEASE_FILE, REMOVED_FILE, KEYS_FILE):
-        if name not in sums:
-            differences.append(f"{name} is not listed in {SUMS_FILE}.")
+    if RELEASE_FILE not in sums:
+        differences.append(f"{RELEASE_FILE} is not listed in {SUMS_FILE}.")
     if not partial:
         differences += [f"{name} is missing." for name in absent]
     _raise(differences)
@@ -172,6 +183,14 @@ def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> Non
         for name in sorted(listed.keys() & summed.keys())
         if listed[name] != summed[name]
     ]
+    files = diff_files(release)
+    differences += [f"{name} is not listed in {SUMS_FILE}." for name in files if name not in sums]
+    differences += [
+        f"{name} is listed in {SUMS_FILE}, but {RELEASE_FILE} tells of nothing redacted."
+        for name in (REDACTED_FILE, REDACTED_KEYS_FILE)
+        if name in sums and name not in files
+    ]
+    _raise(differences)
     positions = read_positions(folder)
     removed = {shard.base_sha256: shard.removed for shard in release.shards if shard.removed}
     if {digest: len(rows) for digest, rows in positions.items()} != removed:
@@ -182,6 +201,9 @@ def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> Non
         if len(rows := positions.get(shard.base_sha256, _NO_ROWS))
         and not 0 <= rows[0] <= rows[-1] < shard.base_rows
     ]
+    if release.redacted:
+        differences += _redacted_differences(folder, release, positions)
+    differences += _key_differences(folder, release)
     if version_root({shard.name: shard.base_sha256 for shard in release.shards}) != release.base_root:
         differences.append(f"{RELEASE_FILE} gives another root of the base than its shards have.")
     for shard in release.shards:
@@ -191,19 +213,63 @@ def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> Non
     _raise(differences)
 
 
+def _redacted_differences(folder: Path, release: Release, positions: Mapping[str, Positions]) -> list[str]:
+    """Hold the redacted cells against `release.json`: their number, their rows, and that no removal takes them anyhow."""
+    cuts = read_redacted(folder)
+    differences: list[str] = []
+    counted = {shard.base_sha256: shard.redacted for shard in release.shards if shard.redacted}
+    if {digest: cut.cells for digest, cut in cuts.items()} != counted:
+        differences.append(f"{REDACTED_FILE} and {RELEASE_FILE} count redacted cells differently.")
+    for shard in release.shards:
+        cut = cuts.get(shard.base_sha256, Cut())
+        rows = cut.touched
+        if len(rows) and not 0 <= rows[0] <= rows[-1] < shard.base_rows:
+            differences.append(f"{REDACTED_FILE} names rows that the base of {shard.path} does not have.")
+        if any((pairs[:, 1] < 0).any() for pairs in cut.elements.values()):
+            differences.append(f"{REDACTED_FILE} names elements of {shard.path} that no list can have.")
+        gone = positions.get(shard.base_sha256, _NO_ROWS)
+        lost = cut if release.form == "compact" else cut.of_columns(release.blanked)
+        if np.isin(lost.touched, gone).any():
+            differences.append(f"{REDACTED_FILE} names cells of {shard.path} that {REMOVED_FILE} takes.")
+    return differences
+
+
+def _key_differences(folder: Path, release: Release) -> list[str]:
+    """Hold the keys against `release.json`: without them a copy in another order would pass for not affected."""
+    kinds = {entry.kind for entry in read_keys(folder)}
+    differences = [
+        f"{KEYS_FILE} has no key of {kind}, by which {RELEASE_FILE} says that removed rows are found."
+        for part in release.hidden
+        for kind in part.kinds
+        if kind not in kinds
+    ]
+    if release.rows_removed and not kinds:
+        differences.append(f"{KEYS_FILE} is empty, but {RELEASE_FILE} tells of removed rows.")
+    if release.redacted:
+        cells = {(one.entry.kind, one.column) for one in read_redacted_keys(folder)}
+        differences += [
+            f"{REDACTED_KEYS_FILE} has no key of {kind}, by which {RELEASE_FILE} says that cells of {part.column!r} are found."
+            for part in release.redacted
+            for kind in part.kinds
+            if not cells & {(kind, part.column), (kind, None)}
+        ]
+    return differences
+
+
 def _verify_rows(
     folder: Path, release: Release, absent: Sequence[str], *, workers: int, progress: Progress
 ) -> None:
-    """Read every shard that is there: its rows and bytes are as counted, and no key of the diff is found in it."""
+    """Read every shard that is there: its rows and bytes are as counted, and nothing that the diff names is found in it."""
     shards = [
         ShardFile(folder / shard.path, shard.name, may_be_empty=True)
         for shard in release.shards
         if shard.path not in absent
     ]
     try:
-        located = locate(
+        located, cells = locate_both(
             shards,
             read_keys(folder),
+            read_redacted_keys(folder) if release.redacted else [],
             hints=release.columns,
             blanked=release.blanked if release.form == "aligned" else None,
             workers=workers,
@@ -211,6 +277,7 @@ def _verify_rows(
             stage="Reading rows",
             checked=False,
         )
+        filled = _filled(folder, release, shards)
     except UsageError as error:
         raise VerificationFailed(f"A shard has not the columns that {RELEASE_FILE} names: {error}") from error
     except ExpungeError as error:
@@ -229,7 +296,50 @@ def _verify_rows(
     differences += [
         f"{name}: row {at[0]} matches a key of the diff." for name, at in located.positions.items()
     ]
-    _raise(differences)
+    differences += [
+        f"{file.name}: row {one.found[0, 0]} matches a redacted key of the diff."
+        for file, one in zip(shards, cells, strict=True)
+        if len(one.found)
+    ]
+    _raise(differences + filled)
+
+
+def _filled(folder: Path, release: Release, shards: Sequence[ShardFile]) -> list[str]:
+    """Look at every cell that is to be empty, redacted or in a removed row that stays: it holds nothing."""
+    cuts, positions = (read_redacted(folder) if release.redacted else {}), read_positions(folder)
+    digests = {shard.name: shard.base_sha256 for shard in release.shards}
+    differences: list[str] = []
+    for file in shards:
+        redacted, gone = cuts.get(digests[file.name], Cut()), positions.get(digests[file.name], _NO_ROWS)
+        differences += _unknown_columns(file, redacted)
+        if release.form == "aligned":
+            places = joined(Cut.of_rows(gone, release.blanked), redacted).null
+        else:
+            places = {name: rows - np.searchsorted(gone, rows) for name, rows in redacted.null.items()}
+        wanted = np.unique(np.concatenate([_NO_ROWS, *places.values()]))
+        if not len(wanted):
+            continue
+        looked_at = replace(file, rows=tuple(range(row, row + 1) for row in wanted.tolist()))
+        for batch in open_shard(looked_at).presence(sorted(places)):
+            for name, rows in places.items():
+                here = rows[(rows >= batch.first) & (rows < batch.first + batch.rows)]
+                there = batch.arrays[name].to_numpy(zero_copy_only=False)[here - batch.first]
+                differences += [
+                    f"{file.name}: row {row} holds something in {name!r}, which is to be empty there."
+                    for row in here[there].tolist()
+                ]
+    return differences
+
+
+def _unknown_columns(file: ShardFile, redacted: Cut) -> list[str]:
+    """Columns that are said to be redacted and that a shard does not have. Objects may have keys that the first have not."""
+    shard = open_shard(file)
+    if not redacted or shard.format.startswith(("jsonl", "ndjson")):
+        return []
+    unknown = redacted.columns - {column.name for column in shard.columns}
+    return [
+        f"{REDACTED_FILE} names a column {name!r} that {file.name} does not have." for name in sorted(unknown)
+    ]
 
 
 def _raise(differences: list[str]) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from expunge.cli.options import MOST_LISTED
 from expunge.errors import UsageError
+from expunge.shards import find_shards
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from expunge.cli.terminal import Terminal
     from expunge.shards import Found
 
-_SMALL_BYTES = 64 << 20
+SMALL_BYTES = 64 << 20
 
 
 def default_name(path: Path) -> str:
@@ -42,7 +45,7 @@ def read_columns(pairs: list[str] | None) -> dict[str, str]:
 def paying_workers(asked: int, found: Found) -> int:
     """The processes that pay: starting them costs more than a little work saves."""
     size = sum(shard.path.stat().st_size for shard in found.shards if shard.path.exists())
-    return asked if size > _SMALL_BYTES else 1
+    return asked if size > SMALL_BYTES else 1
 
 
 def read_time(text: str) -> datetime:
@@ -54,3 +57,13 @@ def read_time(text: str) -> datetime:
     except ValueError as error:
         raise UsageError(f"--created {text!r} is not a time, for example 2026-11-23T12:00:00Z.") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def find_named(paths: list[Path], terminal: Terminal) -> Found:
+    """The shards that paths name; the other files are told. Raises `UsageError`."""
+    found = find_shards(paths)
+    if found.ignored:
+        names = ", ".join(str(path) for path in found.ignored[:MOST_LISTED])
+        more = len(found.ignored) - MOST_LISTED
+        terminal.say(f"Not shards, left out: {names}{f' and {more:,} more' if more > 0 else ''}.")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,31 @@ class Cut:
         )
 
     @property
+    def cells(self) -> int:
+        """The cells that become null and the elements that go."""
+        return sum(map(len, self.null.values())) + sum(map(len, self.elements.values()))
+
+    def of_columns(self, names: Sequence[str]) -> Cut:
+        """What is taken out of these columns alone."""
+        return Cut(
+            null={name: rows for name, rows in self.null.items() if name in names},
+            elements={name: pairs for name, pairs in self.elements.items() if name in names},
+        )
+
+    @property
     def columns(self) -> frozenset[str]:
         """The columns of which some cell changes, beside the rows that go."""
         changed = {name for name, rows in self.null.items() if len(rows)}
         return frozenset(changed | {name for name, pairs in self.elements.items() if len(pairs)})
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that is taken out: equal cuts have equal digests."""
+        digest = hashlib.sha256()
+        for name, rows in (("", self.drop), *sorted(self.null.items())):
+            digest.update(f"{name!r} rows {len(rows)}\n".encode() + rows.tobytes())
+        for name, pairs in sorted(self.elements.items()):
+            digest.update(f"{name!r} elements {len(pairs)}\n".encode() + pairs.tobytes())
+        return digest.hexdigest()
 
     def within(self, first: int, rows: int) -> Cut:
         """The part of the cut in `rows` rows from row `first` on, counted from there."""
@@ -79,8 +101,15 @@ class Cut:
     def check(self, columns: Sequence[Column], name: str) -> None:
         """Refuse to make a cell null in a column that may not be, or to cut elements from one that holds no lists.
 
+        A name that several columns have names none of them.
+
         `name` is the shard's. Raises `UsageError`.
         """
+        names = [column.name for column in columns]
+        if twice := [one for one in (*self.null, *self.elements) if names.count(one) > 1]:
+            raise UsageError(
+                f"{name}: {names.count(twice[0])} columns are called {twice[0]!r}, so it does not name one."
+            )
         required = [column.name for column in columns if column.required and column.name in self.null]
         if required:
             raise UsageError(

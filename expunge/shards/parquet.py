@@ -1,26 +1,32 @@
-"""Parquet shards: read by column, rewritten row group by row group."""
+"""Parquet shards: read by column, spliced or rewritten row group by row group."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expunge.errors import VerificationFailed
-from expunge.shards.cut import Cut, Elements, Positions
+from expunge.shards.cut import Cut
 from expunge.shards.shard import (
     BATCH_ROWS,
     Batch,
     Column,
     HashingFile,
+    Method,
     Shard,
     Written,
     finish,
 )
+from expunge.splice.footer import MAGIC_OF_ENCRYPTED, EncryptedError, FooterError
+from expunge.splice.source import Source
+from expunge.splice.splice import splice
+from expunge.splice.tables import LossError, check_instants, compacted, same, without
+from expunge.splice.thrift import ThriftError
+from expunge.splice.verify import has_same_fields, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,17 +44,24 @@ _PLAIN_NUMBERS = {"Int(bitWidth=32, isSigned=true)", "Int(bitWidth=64, isSigned=
 class ParquetShard(Shard):
     """A Parquet file.
 
-    A rewritten file keeps the schema, row order and row-group boundaries, each column's compression, encoding, use
-    of a dictionary and statistics, the page index, sorting columns and key-value metadata. A row group of which no
-    row is left is dropped: the format has no empty ones.
+    A file without some rows or cells is spliced (`expunge.splice`): the row groups without any of them are copied. Where
+    that cannot be done every row group is decoded and written again. Either way the file keeps the schema, row order and
+    row-group boundaries, each column's compression, encoding, use of a dictionary and statistics, the page index, sorting
+    columns and key-value metadata. A row group of which no row is left is dropped: the format has no empty ones.
     """
 
     def __init__(self, file: ShardFile) -> None:
         super().__init__(file)
+        self._refuse_encrypted()
         with self._reader() as reader:
             self._metadata = reader.metadata
             self._schema: pa.Schema = reader.schema_arrow
         self._has_arrow_schema = b"ARROW:schema" in (self._metadata.metadata or {})
+
+    @property
+    def _arrow_schema(self) -> pa.Schema | None:
+        """The schema that a writer of Arrow tables left in the file."""
+        return self._schema if self._has_arrow_schema else None
 
     @property
     def format(self) -> str:
@@ -71,66 +84,165 @@ class ParquetShard(Shard):
         return cast("int", self._metadata.num_row_groups)
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """The rows in order; with no column named the row groups are decoded all the same, to prove that they can be."""
+        """The rows in order; with no column named the row groups are decoded all the same, to prove that they can be.
+
+        Where the file is asked for some rows only, those are the rows of the row groups that hold one of them.
+        """
         wanted = list(columns) if columns else None
-        first = 0
+        told = held = 0
         with self._reader() as reader:
-            for batch in reader.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-                arrays = {name: _computable(batch.column(name)) for name in columns}
-                yield Batch(first, batch.num_rows, arrays)
-                first += batch.num_rows
+            for groups, first, rows in self._groups_asked_for():
+                place = first
+                for batch in reader.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=wanted):
+                    arrays = {name: _computable(batch.column(name)) for name in columns}
+                    yield Batch(place, batch.num_rows, arrays)
+                    place += batch.num_rows
+                held += place - first
+                told += rows
         self.check_unchanged()
-        if first != self._metadata.num_rows:
-            raise self.bad(f"holds {first} rows, but its footer says {self._metadata.num_rows}.")
+        if held != told:
+            raise self.bad(f"holds {held} rows, but its footer says {told}.")
+
+    def fresh_rows(self, cut: Cut) -> tuple[range, ...]:
+        """The rows of the spliced file in its re-encoded row groups."""
+        fresh: list[range] = []
+        place = first = 0
+        for group in range(self._metadata.num_row_groups):
+            rows = self._metadata.row_group(group).num_rows
+            here = cut.within(first, rows)
+            kept = rows - len(here.drop)
+            if here and kept:
+                fresh.append(range(place, place + kept))
+            place += kept
+            first += rows
+        return tuple(fresh)
 
     def rewrite(self, target: Path, cut: Cut) -> Written:
-        """Write the file again, row group by row group."""
+        """Splice the file or, where that cannot be done, write it again row group by row group."""
         cut.check(self.columns, self.file.name)
-        rows = 0
-        with target.open("xb") as raw:
+        with target.open("xb") as raw, self._plain_errors():
             sink = HashingFile(raw)
-            with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), self._schema, **self._settings()) as writer:
-                for table, here in self._groups(cut):
-                    kept = _compacted(_without(table, here))
-                    if kept.num_rows:
-                        writer.write_table(kept, row_group_size=kept.num_rows)
-                    rows += kept.num_rows
-                if not self._has_arrow_schema:  # with which the writer would have written the others
-                    writer.add_key_value_metadata(self._metadata.metadata or {})
+            method: Method = "spliced"
+            reason: str | None = None
+            try:
+                with Source.open(self.file.path) as source:
+                    rows = splice(source, cut, sink, self._arrow_schema)
+            except EncryptedError as error:
+                raise self.bad("is encrypted in part. Decrypt it first.") from error
+            except (FooterError, ThriftError, pa.ArrowNotImplementedError) as error:
+                reason = str(error).splitlines()[0].rstrip(".")
+                raw.seek(0)
+                raw.truncate()
+                sink = HashingFile(raw)
+                method = "rewritten"
+                rows = self._write_anew(sink, cut)
+            self.check_unchanged()
             finish(raw)
-        return sink.written(rows, "rewritten")
+        return sink.written(rows, method, reason)
 
     def compare(self, written: Shard, cut: Cut) -> None:
-        """Decode both files and compare them row group by row group, schema and metadata included."""
+        """Hold copied bytes against each other and decode the rest, schema and metadata included."""
         assert isinstance(written, ParquetShard)
-        if _columns_of(written._metadata) != _columns_of(self._metadata):  # noqa: SLF001  the other file of the same class
+        with self._plain_errors(), written._plain_errors():  # noqa: SLF001  the other file of the same class
+            if not self._is_spliced(written, cut):
+                self._compare_decoded(written, cut)
+        self.check_unchanged()
+        written.check_unchanged()
+
+    def _is_spliced(self, written: ParquetShard, cut: Cut) -> bool:
+        """Compare with a spliced file; False if it is none."""
+        try:
+            with Source.open(self.file.path) as base, Source.open(written.file.path) as made:
+                if not has_same_fields(base, made):
+                    return False
+                verify(base, made, cut, self._arrow_schema, self.file.name)
+        except (FooterError, ThriftError, pa.ArrowNotImplementedError):
+            return False
+        return True
+
+    def _compare_decoded(self, written: ParquetShard, cut: Cut) -> None:
+        """Decode both files and compare them row group by row group."""
+        if _columns_of(written._metadata) != _columns_of(self._metadata):
             raise VerificationFailed(
                 f"{self.file.name}: the rewritten file's schema differs from its base's."
             )
-        if _key_values(written._metadata) != _key_values(self._metadata):  # noqa: SLF001  as above
+        if _key_values(written._metadata) != _key_values(self._metadata):
             raise VerificationFailed(f"{self.file.name}: the rewritten file's key-value metadata differs.")
-        found = (table for table, _ in written._groups(Cut()))  # noqa: SLF001  as above
+        found = (table for table, _ in written._groups(Cut()))
         for number, (table, here) in enumerate(self._groups(cut)):
-            expected = _compacted(_without(table, here))
-            if expected.num_rows and not _same(expected, next(found, None)):
+            expected = compacted(without(table, here))
+            if not expected.num_rows:
+                continue
+            if (other := next(found, None)) is None or not same(expected, other):
                 raise VerificationFailed(
                     f"{self.file.name}: row group {number} differs from its base beyond the removed rows."
                 )
         if next(found, None) is not None:
             raise VerificationFailed(f"{self.file.name}: row groups were added.")
 
+    def _write_anew(self, sink: HashingFile, cut: Cut) -> int:
+        """Write the file again, row group by row group; returns the rows written."""
+        rows = 0
+        with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), self._schema, **self._settings()) as writer:
+            for number, (table, here) in enumerate(self._groups(cut)):
+                self._check_read(number, table)
+                kept = compacted(without(table, here))
+                if kept.num_rows:
+                    writer.write_table(kept, row_group_size=kept.num_rows)
+                rows += kept.num_rows
+            if not self._has_arrow_schema:  # with which the writer would have written the others
+                writer.add_key_value_metadata(self._metadata.metadata or {})
+        return rows
+
+    def _refuse_encrypted(self) -> None:
+        with self._open() as source:
+            source.seek(max(0, self.fingerprint[0] - len(MAGIC_OF_ENCRYPTED)))
+            if source.read() == MAGIC_OF_ENCRYPTED:
+                raise self.bad("is encrypted. Decrypt it first.")
+
+    def _check_read(self, group: int, table: pa.Table) -> None:
+        """Refuse a row group that was not read as it is stored."""
+        chunks = self._metadata.row_group(group)
+        if table.num_rows != chunks.num_rows:
+            raise self.bad(
+                f"row group {group} does not hold the rows that its footer tells of. Fetch it again."
+            )
+        if all(chunks.column(place).physical_type != "INT96" for place in range(chunks.num_columns)):
+            return
+        with pq.ParquetFile(self.file.path, coerce_int96_timestamp_unit="us") as reader:
+            check_instants(table, reader.read_row_group(group))
+
+    def _groups_asked_for(self) -> list[tuple[list[int], int, int]]:
+        """Runs of row groups that are asked for: their numbers, the first row, and how many rows."""
+        counts = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
+        if self.file.rows is None:
+            return [(list(range(len(counts))), 0, self._metadata.num_rows)]
+        starts = [0, *accumulate(counts)]
+        return [
+            ([group], first, rows)
+            for group, (first, rows) in enumerate(zip(starts, counts, strict=False))
+            if any(asked.start < first + rows and first < asked.stop for asked in self.file.rows)
+        ]
+
     @contextmanager
-    def _reader(self) -> Iterator[pq.ParquetFile]:
-        """The file opened; what the library says of broken bytes becomes one plain sentence."""
+    def _plain_errors(self) -> Iterator[None]:
+        """What the library says of broken bytes becomes one plain sentence."""
         try:
-            with self._open() as source, pq.ParquetFile(source, pre_buffer=False) as reader:
-                yield reader
+            yield
+        except LossError as error:
+            raise self.bad(str(error)) from error
         except (pa.ArrowException, OSError, EOFError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise self.unreadable(error) from error
             self.check_unchanged()
             reason = str(error).splitlines()[0][:200].rstrip(".")
             raise self.bad(f"is not a whole Parquet file ({reason}). Fetch it again.") from error
+
+    @contextmanager
+    def _reader(self) -> Iterator[pq.ParquetFile]:
+        """The file opened, with plain errors."""
+        with self._plain_errors(), self._open() as source, pq.ParquetFile(source, pre_buffer=False) as reader:
+            yield reader
 
     def _groups(self, cut: Cut) -> Iterator[tuple[pa.Table, Cut]]:
         """Each row group with the part of the cut that falls in it."""
@@ -210,98 +322,3 @@ def _columns_of(metadata: pq.FileMetaData) -> list[tuple[object, ...]]:
         )
         for column in columns
     ]
-
-
-def _compacted(table: pa.Table) -> pa.Table:
-    """The table with dictionaries that hold the values of its rows alone, not those of rows that went."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            column = _compacted_dictionary(table.column(place).combine_chunks())
-        elif "dictionary<" in str(field.type):  # inside lists or structs
-            column = pa.array(table.column(place).to_pylist(), field.type)
-        else:
-            continue
-        table = table.set_column(place, field, column)
-    return table
-
-
-def _compacted_dictionary(array: pa.DictionaryArray) -> pa.Array:
-    """The same values in the same type, the dictionary in its old order."""
-    used = np.unique(array.indices.drop_null().to_numpy())
-    missing = array.indices.is_null().to_numpy(zero_copy_only=False)
-    indices = np.searchsorted(used, array.indices.fill_null(0).to_numpy())
-    return pa.DictionaryArray.from_arrays(
-        pa.array(indices, array.type.index_type, mask=missing),
-        array.dictionary.take(pa.array(used)),
-        ordered=array.type.ordered,
-    )
-
-
-def _without(table: pa.Table, cut: Cut) -> pa.Table:
-    """The table without what the cut takes out.
-
-    It is made of slices, which are no copies and exist for every type; not all types can be filtered.
-    """
-    for place, field in enumerate(table.schema):
-        if field.name in cut.elements:
-            column = _shortened(table.column(place).combine_chunks(), cut.elements[field.name])
-            table = table.set_column(place, field, column)
-        if field.name in cut.null:
-            table = table.set_column(place, field, _emptied(table.column(place), cut.null[field.name]))
-    if not len(cut.drop):
-        return table
-    return pa.concat_tables(table.slice(*part) for part in _between(cut.drop, table.num_rows))
-
-
-def _between(rows: Positions, total: int) -> list[tuple[int, int]]:
-    """The runs of rows, as first row and length, before, between and after these."""
-    edges = [-1, *rows.tolist(), total]
-    return [(one + 1, other - one - 1) for one, other in pairwise(edges)]
-
-
-def _emptied(column: pa.ChunkedArray, rows: Positions) -> pa.ChunkedArray:
-    first, *others = _between(rows, len(column))
-    chunks = column.slice(*first).chunks
-    for part in others:
-        chunks += [pa.nulls(1, column.type), *column.slice(*part).chunks]
-    return pa.chunked_array(chunks, column.type)
-
-
-def _shortened(lists: pa.ListArray, pairs: Elements) -> pa.ChunkedArray:
-    """Lists without the elements at these pairs of row and place. Raises `ValueError` for one that is not there."""
-    offsets = lists.offsets.to_numpy()
-    rows, places = pairs[:, 0], pairs[:, 1]
-    if (places >= np.diff(offsets)[rows]).any():
-        raise ValueError("a list has no element at this place")
-    kept = np.ones(len(lists.values), dtype=bool)
-    kept[offsets[rows] + places] = False
-    moved = np.concatenate(([0], np.cumsum(kept)))[offsets]
-    shorter = type(lists).from_arrays(
-        pa.array(moved, lists.offsets.type),
-        lists.values.filter(pa.array(kept)),
-        lists.type,
-        mask=lists.is_null(),
-    )
-    return pa.chunked_array([shorter], lists.type)
-
-
-def _same(one: pa.Table, other: pa.Table | None) -> bool:
-    """Whether two tables hold the same values, a NaN being the same as itself."""
-    if other is None or one.num_rows != other.num_rows or not one.schema.equals(other.schema):
-        return False
-    return all(
-        a.equals(b) or _same_with_nans(a.combine_chunks(), b.combine_chunks())
-        for a, b in zip(one.columns, other.columns, strict=True)
-    )
-
-
-def _same_with_nans(one: pa.Array, other: pa.Array) -> bool:
-    """As `equals`, which holds that no NaN equals another. Nested values are compared as Python prints them."""
-    if pa.types.is_floating(one.type):
-        width = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[one.type.bit_width]
-        return bool(one.is_valid().equals(other.is_valid())) and bool(
-            one.drop_null().view(width).equals(other.drop_null().view(width))
-        )
-    if pa.types.is_nested(one.type):
-        return repr(one.to_pylist()) == repr(other.to_pylist())
-    return False

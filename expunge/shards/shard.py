@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import pyarrow as pa
 
 from expunge.errors import BadShard
 
@@ -15,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from io import BufferedReader
     from pathlib import Path
-
-    import pyarrow as pa
 
     from expunge.shards.cut import Cut
     from expunge.shards.source import ShardFile
@@ -31,6 +34,15 @@ BATCH_ROWS = 65_536
 """Rows read at a time: enough to make the kernels pay, little enough to stay in the cache and in memory."""
 
 COPY_BYTES = 1 << 20
+
+# What the kernel is asked to copy at once, and its words for that it cannot: another file system, or one without it.
+_KERNEL_BYTES = 1 << 30
+_CANNOT = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+
+# What the operating system says of writing alone.
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+ALL_ROWS = (range(sys.maxsize),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +65,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that was written: SHA-256 in hex, length in bytes, rows, and how it came about."""
+    """A file that was written: SHA-256 in hex, length in bytes, rows, and how it came about.
+
+    `reason` is why a file that could have been spliced was rewritten.
+    """
 
     sha256: str
     bytes: int
     rows: int
     method: Method
+    reason: str | None = None
 
 
 class Shard(ABC):
@@ -104,6 +120,18 @@ class Shard(ABC):
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """The rows in order, with the values of the named columns; every row is checked, also with no column named."""
 
+    def presence(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """As `batches`, with whether each value is there (pa.bool_()) in place of the value, which may be of any type.
+
+        Nothing is there in a column that the shard does not have.
+        """
+        here = {column.name for column in self.columns}
+        columns, absent = [name for name in columns if name in here], set(columns) - here
+        for batch in self.batches(columns):
+            there = {name: values.is_valid() for name, values in batch.arrays.items()}
+            there |= {name: pa.array([False] * batch.rows, pa.bool_()) for name in absent}
+            yield Batch(batch.first, batch.rows, there)
+
     @abstractmethod
     def rewrite(self, target: Path, cut: Cut) -> Written:
         """Write this shard to `target` without what `cut` takes out.
@@ -121,6 +149,11 @@ class Shard(ABC):
         Raises `VerificationFailed` with the first difference.
         """
 
+    def fresh_rows(self, cut: Cut) -> tuple[range, ...]:
+        """The rows of the shard spliced with this cut that are not copied bytes of the base, as far as that is known."""
+        del cut
+        return ALL_ROWS
+
     def digest(self) -> str:
         """SHA-256 of the file's bytes, in hex."""
         with self._open() as source:
@@ -129,17 +162,16 @@ class Shard(ABC):
         return digest
 
     def copy(self, target: Path) -> Written:
-        """Copy the bytes, hashing them on the way. `rows` is not known from bytes and is left 0."""
-        digest = hashlib.sha256()
-        length = 0
-        with self._open() as source, target.open("xb") as sink:
-            while block := source.read(COPY_BYTES):
-                digest.update(block)
-                sink.write(block)
-                length += len(block)
+        """Copy the bytes, in the kernel where it can, and hash the copy. `rows` is not known from bytes and is left 0."""
+        with self._open() as source, target.open("x+b") as sink:
+            if not _copy_in_kernel(source, sink):
+                shutil.copyfileobj(source, sink, COPY_BYTES)
             finish(sink)
+            length = sink.tell()
+            sink.seek(0)
+            digest = hashlib.file_digest(sink, "sha256").hexdigest()
         self.check_unchanged()
-        return Written(digest.hexdigest(), length, 0, "whole")
+        return Written(digest, length, 0, "whole")
 
     def check_unchanged(self) -> None:
         """Refuse a file that is not the one first opened."""
@@ -155,7 +187,12 @@ class Shard(ABC):
             raise self.bad("changed while it was read. Let the writer finish, then start again.")
 
     def unreadable(self, error: OSError) -> BadShard:
-        """The error for what the operating system says of reading."""
+        """The error for what the operating system says of reading.
+
+        Where a file is written while this one is read, the fault may be the other's: then `error` itself is raised.
+        """
+        if error.errno in _OF_WRITING:
+            raise error
         return self.bad(f"cannot be read: {error.strerror}.")
 
     def bad(self, what: str) -> BadShard:
@@ -173,6 +210,20 @@ def finish(sink: BinaryIO) -> None:
     """Put what was written on disk."""
     sink.flush()
     os.fsync(sink.fileno())
+
+
+def _copy_in_kernel(source: BinaryIO, sink: BinaryIO) -> bool:
+    """Copy a file as the kernel can, which shares its blocks where the file system does. False if nothing was copied."""
+    copied = 0
+    try:
+        while part := os.copy_file_range(source.fileno(), sink.fileno(), _KERNEL_BYTES):
+            copied += part
+    except OSError as error:
+        if copied or error.errno not in _CANNOT:
+            raise
+        return False
+    sink.seek(0, os.SEEK_END)
+    return True
 
 
 class HashingFile:
@@ -216,9 +267,9 @@ class HashingFile:
         """Never."""
         return False
 
-    def written(self, rows: int, method: Method) -> Written:
+    def written(self, rows: int, method: Method, reason: str | None = None) -> Written:
         """What was written."""
-        return Written(self._digest.hexdigest(), self.length, rows, method)
+        return Written(self._digest.hexdigest(), self.length, rows, method, reason)
 
 
 def _fingerprint(status: os.stat_result) -> Fingerprint:

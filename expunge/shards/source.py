@@ -30,12 +30,14 @@ class ShardFile:
 
     `name` is a relative POSIX path, and its extension says the format: the bytes may lie anywhere, for example in
     a store under their digest. A release may hold an empty text shard, because all its rows were removed; from
-    anybody else an empty file is a fault, hence `may_be_empty`.
+    anybody else an empty file is a fault, hence `may_be_empty`. `rows`, if given, asks for the batches that hold these
+    rows only; formats in which a row has no known place give all.
     """
 
     path: Path
     name: str
     may_be_empty: bool = False
+    rows: tuple[range, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ def find_shards(paths: Sequence[Path]) -> Found:
     shards: list[ShardFile] = []
     ignored: list[Path] = []
     for path in paths:
-        released = _is_release(path)
-        for file, name in _files(path):
+        released = is_release(path)
+        for file, name in list_files(path):
             if not is_shard_name(name):
                 ignored.append(file)
                 continue
@@ -112,8 +114,12 @@ def find_shards(paths: Sequence[Path]) -> Found:
     return Found(shards, sorted(ignored))
 
 
-def _files(path: Path) -> Iterator[tuple[Path, str]]:
-    """Each file that one path means, with its name."""
+def list_files(path: Path) -> Iterator[tuple[Path, str]]:
+    """Each file that one path means, with its name; hidden ones are passed over. Raises `UsageError` when it does not exist.
+
+    A link to a folder is not followed. It is told like a file unless it leads to somewhere inside the folder, where
+    everything is looked at anyhow.
+    """
     if path.is_dir():
         yield from _folder_files(path)
     elif path.exists():
@@ -128,17 +134,23 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _folder_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    if _is_release(folder):
+    if is_release(folder):
         folder = folder / DATA_FOLDER
     for here, folders, files in os.walk(folder, onerror=_cannot_list):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
+        links = [name for name in folders if _leads_out(Path(here, name), folder)]
+        for name in sorted([*files, *links]):
             if not name.startswith("."):
                 file = Path(here, name)
                 yield file, file.relative_to(folder).as_posix()
 
 
-def _is_release(folder: Path) -> bool:
+def _leads_out(path: Path, folder: Path) -> bool:
+    return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+
+
+def is_release(folder: Path) -> bool:
+    """Whether a folder is that of a release."""
     return (folder / RELEASE_FILE).is_file() and (folder / SUMS_FILE).is_file()
 
 

@@ -1,23 +1,27 @@
 """Text shards: rows found by a parser of the format, all other bytes kept as they are.
 
-1. A dialect parses the decompressed stream into pieces: the bytes of a row with its values, or bytes that are no row
-   (a byte order mark, a header, a blank line). The pieces of a file, joined, are the file.
-2. Reading takes the values of the rows; rewriting writes the pieces of the rows that stay, byte by byte.
+1. The decompressed stream is looked at a block at a time. A dialect scans the block for where its rows begin and end, all
+   at once; where that is not beyond doubt, its exact parser takes that part of the stream row by row. Both always agree.
+2. Reading takes the values of the rows and checks every one of them; writing copies the bytes around the rows that a cut
+   touches, and comparing expects exactly those bytes. These two need no more than where rows are, so that a fault which
+   moves no row (a field too many, a line that is no JSON) is for reading to find.
 """
 
 from __future__ import annotations
 
+import io
 from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from expunge.errors import BadShard, VerificationFailed
-from expunge.shards.shard import BATCH_ROWS, Batch, Shard, Written
+from expunge.shards.scan import Places, Rows, count_lines, is_text
+from expunge.shards.shard import Batch, Shard, Written
 from expunge.shards.source import split_extension
-from expunge.shards.streams import BROKEN_STREAM, TextWriter, reading
+from expunge.shards.streams import BROKEN_STREAM, MAX_ROW_BYTES, TextWriter, Window, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,30 +32,28 @@ if TYPE_CHECKING:
     from expunge.shards.cut import Cut
     from expunge.shards.source import ShardFile
 
-MAX_ROW_BYTES = 16 << 20
-"""A longer row is a fault of the file, most often a quote that was never closed."""
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Consecutive bytes of a file, and the rows in them: row `first + i` is `data[starts[i]:ends[i]]`, its end included.
 
-
-@dataclass(slots=True)
-class Pieces:
-    """Consecutive pieces of a file: `raw[i]` are bytes, `rows[i]` the values in them, or None where they are no row.
-
-    `first` is the index of the first row among them.
+    What lies between two rows is no row: a byte order mark, a header, a blank line. `line` counts the lines before.
+    `rows` are the values of the rows where the exact parser took them, None where the scan found them.
     """
 
     first: int
-    raw: list[bytes]
-    rows: list[object | None]
-    count: int = 0
+    line: int
+    data: bytes
+    starts: Places
+    ends: Places
+    rows: list[object] | None = None
 
-    def add(self, raw: bytes, row: object | None) -> None:
-        """Append one piece."""
-        self.raw.append(raw)
-        self.rows.append(row)
-        if row is not None:
-            self.count += 1
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def raw(self, row: int) -> bytes:
+        """The bytes of one row of the block, counted from 0."""
+        return self.data[self.starts[row] : self.ends[row]]
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class Gaps:
 
 
 class TextShard(Shard):
-    """A shard in a text format. Subclasses are the dialects: they parse pieces, name columns and blank a row."""
+    """A shard in a text format. Subclasses are the dialects: they find rows, read their values and blank them."""
 
     long_row_hint = ""
     """What most often makes a row too long in this format, as the end of a sentence."""
@@ -78,109 +80,157 @@ class TextShard(Shard):
         return (self._form + self._compression).removeprefix(".")
 
     @abstractmethod
-    def parse(self, lines: Iterator[bytes]) -> Iterator[tuple[bytes, object | None]]:
-        """Each piece of the file after the byte order mark, in order, and the values of its row if it is one.
+    def scan(self, data: bytes) -> Rows | None:
+        """The whole rows of `data`, which begins where a row may; None where there is none, or any doubt."""
 
-        Raises `BadShard` at the first thing that the format does not allow.
+    @abstractmethod
+    def parse(self, window: Window, first: int) -> Iterator[tuple[bytes, object | None]]:
+        """Each piece of the stream from here on, and the values of its row if it is one; that row has the index `first`.
+
+        Takes no more from the window than the piece. Raises `BadShard` at the first thing that the format forbids.
         """
 
     @abstractmethod
-    def arrays(self, rows: list[object], columns: Sequence[str], first: int) -> dict[str, pa.Array]:
-        """The values of the named columns in `rows`, of which the first has the index `first`."""
+    def read(self, block: Block, columns: Sequence[str]) -> dict[str, pa.Array] | None:
+        """The values of the named columns in a block that was scanned; None where not every row is beyond doubt."""
 
     @abstractmethod
-    def redacted(self, raw: bytes, row: object, gaps: Gaps) -> bytes:
-        """The bytes of a row with its gaps."""
+    def arrays(self, rows: list[object], columns: Sequence[str], first: int) -> dict[str, pa.Array]:
+        """The values of the named columns in parsed `rows`, of which the first has the index `first`."""
+
+    @abstractmethod
+    def redacted(self, raw: bytes, row: int, gaps: Gaps) -> bytes:
+        """The bytes of the row with this index in the shard, with its gaps."""
+
+    def take_header(self, window: Window) -> bytes:  # noqa: ARG002  most dialects have none
+        """Take what comes before the first row."""
+        return b""
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """The rows in order, parsed."""
-        for pieces in self._pieces():
-            rows = [row for row in pieces.rows if row is not None]
-            yield Batch(pieces.first, len(rows), self.arrays(rows, columns, pieces.first) if columns else {})
+        """The rows in order, every one of them checked."""
+        for block in self._blocks():
+            if not len(block):
+                continue
+            arrays = self.read(block, columns) if block.rows is None else None
+            if arrays is None:
+                rows = block.rows if block.rows is not None else self._parsed_again(block)
+                arrays = self.arrays(rows, columns, block.first)
+            yield Batch(block.first, len(block), arrays)
 
     def rewrite(self, target: Path, cut: Cut) -> Written:
-        """Write the pieces of the rows that stay as they are, and the redacted form of those with gaps."""
+        """Copy the bytes around the rows that the cut touches, and write these as it leaves them."""
         cut.check(self.columns, self.file.name)
         kept = 0
         with TextWriter(target, self._compression) as sink:
-            for pieces in self._pieces():
-                raws = self._without(pieces, cut)
-                sink.write(b"".join(raw for raw, _ in raws))
-                kept += sum(is_row for _, is_row in raws)
+            for block in self._blocks():
+                here = cut.within(block.first, len(block))
+                sink.write(b"".join(self._without(block, here)))
+                kept += len(block) - len(here.drop)
         return sink.written(kept)
 
     def compare(self, written: Shard, cut: Cut) -> None:
-        """Read both files piece by piece; what stays must be the same bytes."""
+        """Read both files side by side: the other must be the bytes that stay of this one, and no more."""
         assert isinstance(written, TextShard)
-        expected = (raw for pieces in self._pieces() for raw, _ in self._without(pieces, cut))
-        found = (raw for pieces in written._pieces() for raw in pieces.raw)  # noqa: SLF001  the other file of the same class
-        for number, (one, other) in enumerate(zip_longest(expected, found)):
-            if one != other:
-                raise VerificationFailed(
-                    f"{self.file.name}: differs from its base at piece {number} of what stays."
-                )
+        with written._window() as found:  # noqa: SLF001  the other file of the same class
+            for block in self._blocks():
+                stays = b"".join(self._without(block, cut.within(block.first, len(block))))
+                if found.take(len(stays)) != stays:
+                    last = block.first + len(block) - 1
+                    raise VerificationFailed(
+                        f"{self.file.name}: differs from what stays of rows {block.first} to {last} of its base."
+                    )
+            if found.take(1):
+                raise VerificationFailed(f"{self.file.name}: goes on after the last row of its base.")
+        written.check_unchanged()
 
-    def _without(self, pieces: Pieces, cut: Cut) -> list[tuple[bytes, bool]]:
-        """The bytes to write for these pieces, each with whether it is a row."""
-        here = cut.within(pieces.first, pieces.count)
-        dropped = set(here.drop.tolist())
-        gaps = _gaps(here)
-        kept: list[tuple[bytes, bool]] = []
-        index = -1
-        for raw, row in zip(pieces.raw, pieces.rows, strict=True):
-            if row is None:
-                kept.append((raw, False))
-                continue
-            index += 1
-            if index in gaps and index not in dropped:
-                kept.append((self.redacted(raw, row, gaps[index]), True))
-            elif index not in dropped:
-                kept.append((raw, True))
-        return kept
+    def _without(self, block: Block, cut: Cut) -> Iterator[bytes | memoryview]:
+        """What is left of a block, in order. `cut` counts rows from the block's first."""
+        if not cut:
+            yield block.data
+            return
+        dropped = set(cut.drop.tolist())
+        gaps = _gaps(cut)
+        data = memoryview(block.data)
+        done = 0
+        for row in cut.touched.tolist():
+            yield data[done : block.starts[row]]
+            if row not in dropped:
+                yield self.redacted(block.raw(row), block.first + row, gaps[row])
+            done = block.ends[row]
+        yield data[done:]
 
-    def _pieces(self) -> Iterator[Pieces]:
-        """The file in blocks of pieces, checked to be unchanged at the end."""
-        pieces = Pieces(0, [], [])
-        with self._lines() as (mark, lines):
-            if mark:
-                pieces.add(mark, None)
-            for raw, row in self.parse(lines):
-                pieces.add(raw, row)
-                if pieces.count == BATCH_ROWS:
-                    yield pieces
-                    pieces = Pieces(pieces.first + pieces.count, [], [])
-        if pieces.raw:
-            yield pieces
+    def _blocks(self) -> Iterator[Block]:
+        """The file in blocks, checked to be unchanged at the end."""
+        first = 0
+        with self._window() as window:
+            if header := window.take_mark() + self.take_header(window):
+                yield Block(0, 0, header, np.zeros(0, np.int64), np.zeros(0, np.int64), [])
+            while data := window.look():
+                block = self._scanned(window, data, first)
+                if block is None:
+                    block = self._parsed(window, len(data), first)
+                first += len(block)
+                yield block
         self.check_unchanged()
 
-    @contextmanager
-    def _lines(self) -> Iterator[tuple[bytes, Iterator[bytes]]]:
-        """The byte order mark, if there is one, and the decompressed lines after it, each with its end."""
-        with self._open() as source, reading(source, self._compression) as stream:
-            lines = self._checked(iter(partial(stream.readline, MAX_ROW_BYTES), b""))
-            first = next(lines, b"")
-            mark = BYTE_ORDER_MARK if first.startswith(BYTE_ORDER_MARK) else b""
-            rest = first[len(mark) :]
-            yield mark, chain([rest] if rest else [], lines)
+    def _scanned(self, window: Window, data: bytes, first: int) -> Block | None:
+        """The next block as far as the scan can vouch for it."""
+        if (found := self.scan(data)) is None:
+            return None
+        data = data[: found.length]
+        if not is_text(data):
+            return None
+        block = Block(first, window.line, data, found.starts, found.ends)
+        window.skip(len(data), count_lines(data))
+        return block
 
-    def _checked(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        number = 0
-        try:
-            for line in lines:
-                number += 1
-                if len(line) == MAX_ROW_BYTES and not line.endswith(b"\n"):
-                    raise self.bad(
-                        f"line {number} is longer than {MAX_ROW_BYTES >> 20} MiB.{self.long_row_hint}"
-                    )
-                if b"\0" in line:
-                    raise self.bad(f"line {number} holds a NUL byte, so this is not a text file.")
-                yield line
-        except BROKEN_STREAM as error:
-            raise self.bad(
-                f"cannot be decompressed beyond {number:,} lines: it is cut off or damaged. Fetch it again."
-            ) from error
-        except OSError as error:
-            raise self.unreadable(error) from error
+    def _parsed(self, window: Window, length: int, first: int) -> Block:
+        """The next block, of at least `length` bytes if the stream has them, row by row."""
+        line, at = window.line, 0
+        raws: list[bytes] = []
+        spans: list[tuple[int, int]] = []
+        rows: list[object] = []
+        for raw, row in self.parse(window, first):
+            if row is not None:
+                spans.append((at, at + len(raw)))
+                rows.append(row)
+            raws.append(raw)
+            at += len(raw)
+            if at >= length:
+                break
+        places = np.array(spans, dtype=np.int64).reshape(-1, 2)
+        return Block(first, line, b"".join(raws), places[:, 0], places[:, 1], rows)
+
+    def _parsed_again(self, block: Block) -> list[object]:
+        """The rows of a block that the scan could not read: most likely this raises what is wrong with them."""
+        again = self._parsed(Window(io.BytesIO(block.data), block.line), len(block.data), block.first)
+        assert again.rows is not None
+        return again.rows
+
+    @contextmanager
+    def _window(self) -> Iterator[Window]:
+        """The decompressed bytes; what goes wrong in reading them is a fault of the file."""
+        with self._open() as source, reading(source, self._compression) as stream:
+            window = Window(stream)
+            try:
+                yield window
+            except BROKEN_STREAM as error:
+                raise self.bad(
+                    f"cannot be decompressed beyond {window.line:,} lines: it is cut off or damaged. Fetch it again."
+                ) from error
+            except OSError as error:
+                raise self.unreadable(error) from error
+
+    def take_lines(self, window: Window) -> Iterator[bytes]:
+        """Take line by line, each with its end, and check that it is text and not too long."""
+        while line := window.take_line():
+            if len(line) == MAX_ROW_BYTES and not line.endswith(b"\n"):
+                raise self.bad(
+                    f"line {window.line} is longer than {MAX_ROW_BYTES >> 20} MiB.{self.long_row_hint}"
+                )
+            if b"\0" in line:
+                raise self.bad(f"line {window.line} holds a NUL byte, so this is not a text file.")
+            yield line
 
     def decode(self, line: bytes, number: int) -> str:
         """A line as text. Raises `BadShard` where it is not UTF-8."""

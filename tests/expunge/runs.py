@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expunge.clean import CleanResult, clean
+from expunge.copies import Copy, find_copy
 from expunge.lists import parse_entry
 from expunge.shards import ShardFile, find_shards
 
@@ -22,6 +23,11 @@ CREATED = datetime(2026, 11, 23, 12, tzinfo=UTC)
 def shards_of(*paths: Path) -> list[ShardFile]:
     """The shards under these paths."""
     return find_shards(paths).shards
+
+
+def copy_of(*paths: Path, **options: Any) -> Copy:
+    """The copy under these paths."""
+    return find_copy(paths, **options)
 
 
 def release_of(

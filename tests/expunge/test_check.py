@@ -8,7 +8,7 @@ import pytest
 
 from expunge.check import Verdict, check
 from tests.expunge.formats import PARQUET, TEXT, make_rows, md5_of, url_of, write_shard
-from tests.expunge.runs import release_of, shards_of
+from tests.expunge.runs import copy_of, release_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,8 @@ def test_shards_are_known_by_their_digests_or_searched(base: Path, tmp_path: Pat
         (mine / path.name).write_bytes(path.read_bytes())
     (mine / "zero.parquet").write_bytes((tmp_path / "release/data/one.parquet").read_bytes())
     (mine / "urls.txt").write_text(f"{url_of(12)}\n{url_of(13)}\n")
-    checked = check(shards_of(mine), tmp_path / "release")
-    assert [(s.file.name, s.known_as, s.rows, s.positions.tolist()) for s in checked.shards] == [
+    checked = check(copy_of(mine), tmp_path / "release")
+    assert [(s.name, s.known_as, s.rows, s.positions.tolist()) for s in checked.parts] == [
         ("one.parquet", "base", 20, [3, 12]),
         ("two.csv", "release", 10, []),
         ("urls.txt", "keys", 2, [0]),
@@ -40,12 +40,13 @@ def test_shards_are_known_by_their_digests_or_searched(base: Path, tmp_path: Pat
 
 
 def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path) -> None:
-    said = check(shards_of(base), tmp_path / "release").to_dict()
+    said = check(copy_of(base), tmp_path / "release").to_dict()
     assert said == {
         "verdict": "affected",
         "release": {"dataset": "links", "version": "2026-11-23", "serial": 1, "base": "base"},
         "rows": 30,
         "affected": 2,
+        "redacted": 0,
         "shards": [
             {
                 "name": "one.parquet",
@@ -53,6 +54,8 @@ def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path)
                 "rows": 20,
                 "affected": 2,
                 "positions": [3, 12],
+                "redacted": [],
+                "samples": [],
                 "undetermined": [],
             },
             {
@@ -61,6 +64,8 @@ def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path)
                 "rows": 10,
                 "affected": 0,
                 "positions": [],
+                "redacted": [],
+                "samples": [],
                 "undetermined": [],
             },
         ],
@@ -68,7 +73,7 @@ def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path)
 
 
 def test_the_release_is_not_affected(base: Path, tmp_path: Path) -> None:
-    assert check(shards_of(tmp_path / "release"), tmp_path / "release").verdict is Verdict.NOT_AFFECTED
+    assert check(copy_of(tmp_path / "release"), tmp_path / "release").verdict is Verdict.NOT_AFFECTED
 
 
 def test_a_copy_that_lacks_a_column_is_undetermined(tmp_path: Path) -> None:
@@ -77,19 +82,19 @@ def test_a_copy_that_lacks_a_column_is_undetermined(tmp_path: Path) -> None:
     )
     release_of(tmp_path / "base.csv", [f"md5:{md5_of(1)}"], tmp_path / "release")
     (tmp_path / "mine.txt").write_text("https://a.example/\n")
-    checked = check(shards_of(tmp_path / "mine.txt"), tmp_path / "release")
+    checked = check(copy_of(tmp_path / "mine.txt"), tmp_path / "release")
     assert checked.verdict is Verdict.UNDETERMINED
     # One that has the hashes needs no URLs: the only removed row is found by its hash.
     (tmp_path / "hashes.csv").write_text(f"md5\n{md5_of(2)}\n")
-    assert check(shards_of(tmp_path / "hashes.csv"), tmp_path / "release").verdict is Verdict.NOT_AFFECTED
+    assert check(copy_of(tmp_path / "hashes.csv"), tmp_path / "release").verdict is Verdict.NOT_AFFECTED
 
 
 def test_where_nothing_was_removed_no_copy_is_undetermined(base: Path, tmp_path: Path) -> None:
     release_of(base, ["https://absent.example/"], tmp_path / "nothing")
     (tmp_path / "hashes.csv").write_text(f"md5\n{md5_of(2)}\n")
-    assert check(shards_of(tmp_path / "hashes.csv"), tmp_path / "nothing").verdict is Verdict.NOT_AFFECTED
+    assert check(copy_of(tmp_path / "hashes.csv"), tmp_path / "nothing").verdict is Verdict.NOT_AFFECTED
 
 
 def test_another_spelling_of_a_removed_url_is_found(base: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("HTTPS://IMG3.example.com:443/00003.jpg#top\n")
-    assert check(shards_of(tmp_path / "mine.txt"), tmp_path / "release").affected == 1
+    assert check(copy_of(tmp_path / "mine.txt"), tmp_path / "release").affected == 1

@@ -281,7 +281,7 @@ def test_a_rewriting_that_leaves_a_row_is_noticed(
     """The read-back does not trust the writer's positions."""
     real = locate
     monkeypatch.setattr(
-        "expunge.clean.locate", lambda *args, **options: _without_last_hit(real(*args, **options))
+        "expunge.redactions.locate", lambda *args, **options: _without_last_hit(real(*args, **options))
     )
     with pytest.raises(VerificationFailed, match="still matches an entry"):
         release_of(base, [url_of(3), url_of(4)], tmp_path / "release")
@@ -298,13 +298,13 @@ def _without_last_hit(located: Any) -> Any:
 
 
 def test_a_wrong_count_is_noticed(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = rewrite._write_one
+    real = rewrite.write_piece
 
-    def write(*args: Any) -> rewrite.Made:
-        made = real(*args)
+    def write(*args: Any, **options: Any) -> rewrite.Made:
+        made = real(*args, **options)
         return rewrite.Made(made.sha256, made.bytes, made.rows + 1, made.base_sha256, "whole")
 
-    monkeypatch.setattr(rewrite, "_write_one", write)
+    monkeypatch.setattr(rewrite, "write_piece", write)
     with pytest.raises(VerificationFailed, match=r"rows were written, not"):
         release_of(base, [url_of(3)], tmp_path / "release")
 
@@ -312,10 +312,12 @@ def test_a_wrong_count_is_noticed(base: Path, tmp_path: Path, monkeypatch: pytes
 def test_an_untouched_shard_that_came_out_different_is_noticed(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = rewrite._write_one
-    monkeypatch.setattr(
-        rewrite, "_write_one", lambda *args: rewrite.Made(real(*args).sha256, 1, 1, "0" * 64, "whole")
-    )
+    real = rewrite.write_piece
+
+    def write(*args: Any, **options: Any) -> rewrite.Made:
+        return rewrite.Made(real(*args, **options).sha256, 1, 1, "0" * 64, "whole")
+
+    monkeypatch.setattr(rewrite, "write_piece", write)
     with pytest.raises(VerificationFailed):
         release_of(base, [url_of(15)], tmp_path / "release")
 

@@ -137,15 +137,34 @@ def test_a_killed_run_does_not_stop_the_next(base: Path) -> None:
     assert ".release.partial" not in names_in(base.parent)
 
 
-def test_ctrl_c_removes_what_was_being_written(base: Path) -> None:
+def test_ctrl_c_removes_what_was_being_written_and_keeps_what_was_finished(base: Path) -> None:
     (base.parent / "list.txt").write_text(f"{url_of(25)}\n")
     before = names_in(base.parent)
     process = start_slow(*clean(base))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
+    assert err.decode().splitlines()[-1].startswith("error: Stopped. What is finished is kept")
     assert b"Traceback" not in err
-    assert names_in(base.parent) == before
+    partial = ".release.partial"
+    kept = {"", "/.finished", "/data", "/data/one.parquet"}
+    assert names_in(base.parent) == {*before, *(partial + name for name in kept)}
+    again = expunge(*clean(base))
+    assert (again.returncode, "1 of 2 shards were kept" in again.stderr) == (0, True)
+
+
+def test_a_reader_that_stops_is_not_told_that_it_is_affected(base: Path) -> None:
+    """1 would say so; and what is still in Python's buffer must not make it complain at its end."""
+    process = subprocess.Popen(
+        [COMMAND, "key", *[f"https://a.example/{number}" for number in range(4000)]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (127, b"error: Whoever read the output stopped before its end.\n")
 
 
 CHILDREN = """

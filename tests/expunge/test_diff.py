@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pytest
 from expunge.diff import diff_versions
 from expunge.errors import BadShard, ExpungeError, UsageError
 from tests.expunge.formats import ALL, Layout, make_rows, url_of, write_shard
-from tests.expunge.runs import names_in, shards_of
+from tests.expunge.runs import expunge, names_in, shards_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,9 @@ def test_every_format_is_compared(tmp_path: Path, layout: Layout) -> None:
         "added": 4,
         "removed": 2,
         "common": 18,
+        "without_key": 0,
+        "shared": {"shards": 0, "row_groups": 0},
+        "renamed": [],
     }
 
 
@@ -84,17 +88,27 @@ def test_a_shard_without_urls_is_named(tmp_path: Path) -> None:
         diff_versions(shards_of(tmp_path / "a.csv"), shards_of(tmp_path / "a.csv"))
 
 
-def test_urls_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [0, 50_000])
+def test_urls_that_are_not_utf8_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: int
+) -> None:
+    monkeypatch.setattr("expunge.diff.urls._DIRECT_ROWS", direct)
     pq.write_table(pa.table({"url": pa.array([b"https://\xff/"], pa.binary())}), tmp_path / "a.parquet")
+    write_shard(tmp_path, "b", make_rows(3), ALL[0])
     with pytest.raises(BadShard, match=r"a\.parquet: column 'url' holds a URL that is not UTF-8"):
-        diff_versions(shards_of(tmp_path / "a.parquet"), shards_of(tmp_path / "a.parquet"))
+        diff_versions(shards_of(tmp_path / "a.parquet"), shards_of(tmp_path / "b.parquet"))
 
 
-def test_urls_in_a_text_column_that_is_not_utf8_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [0, 50_000])
+def test_urls_in_a_text_column_that_is_not_utf8_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: int
+) -> None:
+    monkeypatch.setattr("expunge.diff.urls._DIRECT_ROWS", direct)
     column = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\3\0\0\0"), pa.py_buffer(b"\xff\xfe\xfd"))
     pq.write_table(pa.table({"url": column}), tmp_path / "a.parquet")
+    write_shard(tmp_path, "b", make_rows(3), ALL[0])
     with pytest.raises(BadShard, match=r"a\.parquet: column 'url' holds a URL that is not UTF-8"):
-        diff_versions(shards_of(tmp_path / "a.parquet"), shards_of(tmp_path / "a.parquet"))
+        diff_versions(shards_of(tmp_path / "a.parquet"), shards_of(tmp_path / "b.parquet"))
 
 
 def test_what_the_database_cannot_do_is_told_in_words(
@@ -105,7 +119,7 @@ def test_what_the_database_cannot_do_is_told_in_words(
     def full(*_: object, **__: object) -> None:
         raise duckdb.IOException("https://secret.example/")
 
-    monkeypatch.setattr("expunge.diff._load", full)
+    monkeypatch.setattr("expunge.diff.versions.UrlComparison.count", full)
     with pytest.raises(ExpungeError, match=r"The comparison cannot go on \(IOException\)") as raised:
         diff_versions(shards_of(path), shards_of(path))
     assert "secret" not in str(raised.value)
@@ -116,6 +130,45 @@ def test_many_rows_go_in_more_than_one_piece(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text(text)
     (tmp_path / "new.txt").write_text(text * 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("expunge.diff._INSERT_ROWS", 500)
+        patch.setattr("expunge.diff.reading._INSERT_ROWS", 500)
         diff = diff_versions(shards_of(tmp_path / "old.txt"), shards_of(tmp_path / "new.txt"))
     assert (diff.added, diff.common) == (1200, 1200)
+
+
+def test_the_command_counts_changed_rows_and_tells_renamed_shards(tmp_path: Path) -> None:
+    for version, name, text in (
+        ("old", "a", "id,url,n\n1,https://a.example/,1\n2,https://b.example/,2\n"),
+        ("old", "b", "id,url,n\n3,https://c.example/,3\n"),
+        ("new", "a", "id,url,n\n1,https://a.example/,9\n4,https://d.example/,4\n"),
+        ("new", "c", "id,url,n\n3,https://c.example/,3\n"),
+    ):
+        (tmp_path / version).mkdir(exist_ok=True)
+        (tmp_path / version / f"{name}.csv").write_text(text)
+    table = expunge("diff", tmp_path / "old", tmp_path / "new", "--on", "id")
+    assert table.returncode == 0, table.stderr
+    lines = [line.split() for line in table.stdout.splitlines()]
+    assert lines[2:] == [
+        ["added", "1"],
+        ["removed", "1"],
+        ["common", "2"],
+        ["changed", "1"],
+        ["unchanged", "1"],
+        ["shared", "1", "shards,", "0", "row", "groups,", "by", "their", "bytes"],
+        ["renamed", "b.csv", "->", "c.csv"],
+    ]
+    said = json.loads(
+        expunge("diff", tmp_path / "old", tmp_path / "new", "--on", "id", "--format", "json").stdout
+    )
+    assert said["renamed"] == [{"old": "b.csv", "new": "c.csv"}]
+    assert (said["on"], said["changed"], said["unchanged"]) == ("id", 1, 1)
+    assert expunge("diff", tmp_path / "old", tmp_path / "new", "--on", "nothing").returncode == 2
+
+
+def test_memory_that_is_short_spills_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 300_000
+    for name, order in (("old", 1), ("new", -1)):
+        urls = [f"https://a.example/{'x' * 60}/{n}" for n in range(count)][::order]
+        pq.write_table(pa.table({"url": urls}), tmp_path / f"{name}.parquet")
+    monkeypatch.setattr("expunge.diff.reading._MEMORY", "60MB")
+    diff = diff_versions(shards_of(tmp_path / "old.parquet"), shards_of(tmp_path / "new.parquet"))
+    assert (diff.added, diff.removed, diff.common) == (0, 0, count)

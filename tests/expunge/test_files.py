@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from expunge.errors import ExpungeError, UsageError
+from expunge.errors import BadShard, ExpungeError, Interrupted, UsageError, VerificationFailed
 from expunge.files import building, write_file, writing
+from expunge.journal import Finished, append_finished, read_finished
+from expunge.manifest import file_digest
 from tests.expunge.runs import names_in
 
 if TYPE_CHECKING:
@@ -36,6 +38,41 @@ def test_after_an_error_nothing_is_left(tmp_path: Path, error: type[BaseExceptio
             raise error
 
     with pytest.raises(error):
+        fail()
+    assert names_in(tmp_path) == set()
+
+
+def finish(folder: Path, name: str) -> None:
+    write_file(folder / name, b"1")
+    append_finished(folder, Finished(name, "recipe", file_digest(folder / name), {}))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Interrupted, ValueError, OSError(28, "full")])
+def test_an_interruption_keeps_what_is_finished_and_nothing_else(tmp_path: Path, error: Any) -> None:
+    def stop() -> None:
+        with building(tmp_path / "a/out") as folder:
+            finish(folder, "x/done.txt")
+            write_file(folder / "x/y/half.txt", b"1")
+            raise error
+
+    with pytest.raises((KeyboardInterrupt, Interrupted, ValueError)):
+        stop()
+    assert names_in(tmp_path / "a/.out.partial") == {".finished", "x", "x/done.txt"}
+    with building(tmp_path / "a/out") as folder:
+        assert set(read_finished(folder)) == {"x/done.txt"}
+    assert names_in(tmp_path) == {"a", "a/out", "a/out/x", "a/out/x/done.txt"}
+
+
+@pytest.mark.parametrize(
+    "error", [UsageError("no"), BadShard("no", "a"), VerificationFailed("no"), ExpungeError("no")]
+)
+def test_what_condemns_the_inputs_leaves_nothing(tmp_path: Path, error: ExpungeError) -> None:
+    def fail() -> None:
+        with building(tmp_path / "a/out") as folder:
+            finish(folder, "done.txt")
+            raise error
+
+    with pytest.raises(type(error)):
         fail()
     assert names_in(tmp_path) == set()
 

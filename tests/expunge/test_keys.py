@@ -19,6 +19,7 @@ from expunge.keys import (
     registrable_domain,
     url_domain,
     url_host,
+    url_keys,
 )
 
 VECTORS = json.loads((Path(__file__).parent / "c1_vectors.json").read_text())
@@ -191,6 +192,22 @@ def test_the_layout_of_a_column_does_not_matter(kind: KeyKind, layout: pa.DataTy
     column = pa.array([None if value is None else value for value in bytes_or_text], layout)
     assert column_keys(kind, column).equals(expected)
     assert column_keys(kind, column[2:5]).equals(expected[2:5])
+
+
+def test_a_column_longer_than_is_hashed_at_once_has_each_key_in_its_place() -> None:
+    urls = [
+        None if n % 97 == 5 else f"https://img.example.com/{n}{'#x' * (n % 50 == 3)}" for n in range(5000)
+    ]
+    found = url_keys(URL_KINDS, pa.array(urls))
+    assert found[KeyKind.URL_RAW].to_pylist() == [sha256_or_none(url) for url in urls]
+    assert found[KeyKind.URL_C1].to_pylist() == [sha256_or_none(url and canonical_url(url)) for url in urls]
+    assert set(found[KeyKind.DOMAIN].to_pylist()) == {b"example.com", None}
+
+
+@pytest.mark.parametrize("layout", [pa.int64(), pa.list_(pa.string())], ids=str)
+def test_several_kinds_at_once_refuse_a_column_of_another_kind(layout: pa.DataType) -> None:
+    with pytest.raises(UsageError, match="cannot carry the key"):
+        url_keys(URL_KINDS, pa.nulls(1, layout))
 
 
 @pytest.mark.parametrize("kind", list(KeyKind), ids=str)

@@ -7,10 +7,10 @@ from hashlib import sha256
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge.keyset import KeySet
+from expunge.keyset import KeySet, key_prefixes
 
 # Few leading bytes, so that keys share their first 8.
 DIGESTS = [
@@ -26,6 +26,7 @@ def brute(keys: list[bytes], column: list[bytes | None]) -> set[tuple[int, int]]
     }
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(DIGESTS), unique=True),
     st.lists(st.one_of(st.none(), st.sampled_from(DIGESTS)), max_size=30),
@@ -37,6 +38,7 @@ def test_digests_are_found_where_they_are(keys: list[bytes], column: list[bytes 
     assert (np.diff(rows) >= 0).all()
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.binary(min_size=1, max_size=9), unique=True),
     st.lists(st.one_of(st.none(), st.binary(max_size=9))),
@@ -66,3 +68,17 @@ def test_nothing_is_found_in_nothing() -> None:
 def test_keys_of_another_length_are_no_match_but_a_fault() -> None:
     with pytest.raises(ValueError, match="cannot be compared"):
         KeySet([b"x" * 32], 32).match(pa.array([b"x" * 16]))
+
+
+def test_the_first_bytes_of_keys_are_numbers_that_sort_as_they_do() -> None:
+    keys = [sha256(b"%d" % n).digest() for n in range(500)]
+    column = pa.array([None, *keys, None], pa.binary())
+    assert key_prefixes(column).tolist() == [int.from_bytes(key[:8], "big") for key in keys]
+    assert key_prefixes(column.slice(3, 2)).tolist() == [int.from_bytes(key[:8], "big") for key in keys[2:4]]
+    assert sorted(keys) == [keys[place] for place in np.argsort(key_prefixes(column))]
+
+
+def test_nulls_have_no_first_bytes_and_mixed_lengths_are_a_fault() -> None:
+    assert len(key_prefixes(pa.nulls(2, pa.binary()))) == 0
+    with pytest.raises(ValueError, match="not all of one length"):
+        key_prefixes(pa.array([b"x" * 16, b"x" * 20]))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.errors import UsageError
-from expunge.keys import KeyKind
+from expunge.errors import BadShard, UsageError
+from expunge.keys import KeyKind, Role, keys_of_url
 from expunge.lists import parse_entry
-from expunge.locate import Located, locate, sample_values
+from expunge.locate import Located, locate, sample_values, take_rows
+from expunge.shards import bind_columns, open_shard
 from tests.expunge.formats import ALL, PARQUET, TEXT, Layout, make_rows, md5_of, url_of, write_shard
 from tests.expunge.runs import shards_of
 
@@ -91,3 +93,36 @@ def test_some_values_of_a_shard(tmp_path: Path) -> None:
     assert sample_values(shard, [19, 2, 2], "url") == {2: url_of(2), 19: url_of(19)}
     assert sample_values(shard, [6], "text") == {6: None}
     assert sample_values(shard, [0], "sample_id") == {0: "0"}
+
+
+@pytest.mark.parametrize("layout", ALL, ids=str)
+def test_rows_are_taken_from_every_format(tmp_path: Path, layout: Layout) -> None:
+    rows = make_rows(40)
+    (file,) = shards_of(write_shard(tmp_path, "part", rows, layout))
+    shard = open_shard(file)
+    name = bind_columns(shard.columns)[Role.URL]
+    for wanted in ([], [0], [39], [3, 4, 20], list(range(40))):
+        taken = take_rows(shard, [name], np.array(wanted, np.int64))[name].to_pylist()
+        assert [value.decode() if isinstance(value, bytes) else value for value in taken] == [
+            url_of(row) for row in wanted
+        ]
+    with pytest.raises(BadShard, match="has no row 40"):
+        take_rows(shard, [name], np.array([2, 40], np.int64))
+
+
+def test_a_file_that_broke_after_it_was_opened_is_told_plainly(tmp_path: Path) -> None:
+    path = write_shard(tmp_path, "part", make_rows(40), PARQUET[0])
+    shard = open_shard(shards_of(path)[0])
+    path.write_bytes(b"no Parquet")
+    with pytest.raises(BadShard, match="changed while it was read"):
+        take_rows(shard, ["url"], np.array([1], np.int64))
+
+
+def test_raw_and_c1_keys_are_looked_for_together(tmp_path: Path) -> None:
+    values = [url_of(1), url_of(1).upper(), f"{url_of(1)}#a", None, "s3://a/b"]
+    pq.write_table(pa.table({"url": values}), tmp_path / "a.parquet")
+    raw = f"url.raw.sha256:{keys_of_url(f'{url_of(1)}#a')[KeyKind.URL_RAW]}"
+    found = located(tmp_path, url_of(1), raw, "url:s3://a/b", "host:img1.example.com")
+    shard = found.shards[0]
+    pairs = list(zip(shard.rows.tolist(), shard.entries.tolist(), strict=True))
+    assert pairs == [(0, 0), (0, 3), (1, 3), (2, 0), (2, 1), (2, 3), (4, 2)]

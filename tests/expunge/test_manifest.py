@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,17 @@ from expunge.manifest import (
     format_sums,
     read_keys,
     read_positions,
+    read_redacted,
+    read_redacted_keys,
     read_release,
     read_sums,
     version_root,
     write_keys,
     write_positions,
+    write_redacted,
+    write_redacted_keys,
 )
+from expunge.shards import Cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,3 +101,66 @@ def test_sums_come_back_as_they_went_and_the_root_is_theirs(tmp_path: Path) -> N
     assert read_sums(tmp_path) == digests
     assert version_root(digests) == version_root(dict(reversed(digests.items())))
     assert version_root(digests) != version_root({"data/b.csv": "b" * 64})
+
+
+def test_redacted_cells_come_back_as_they_went(tmp_path: Path) -> None:
+    given = {
+        "b" * 64: Cut(
+            null={"text": np.array([1, 5]), "url": np.array([5])},
+            elements={"tags": np.array([[0, 2], [7, 0]])},
+        ),
+        "a" * 64: Cut(elements={"url": np.array([[3, 1]])}),
+    }
+    write_redacted(tmp_path / "diff/redacted.parquet", given)
+    assert {digest: cut.digest() for digest, cut in read_redacted(tmp_path).items()} == {
+        digest: cut.digest() for digest, cut in given.items()
+    }
+    assert pq.read_table(tmp_path / "diff/redacted.parquet").to_pylist()[:3] == [
+        {"shard": "a" * 64, "row": 3, "column": "url", "element": 1},
+        {"shard": "b" * 64, "row": 0, "column": "tags", "element": 2},
+        {"shard": "b" * 64, "row": 1, "column": "text", "element": None},
+    ]
+
+
+def test_redacted_keys_come_back_sorted_and_once(tmp_path: Path) -> None:
+    keys = [(KeyKind.ROW_ID, b"7", "text"), (KeyKind.ROW_ID, b"7", None), (KeyKind.ROW_ID, b"7", "text")]
+    write_redacted_keys(tmp_path / "diff/redacted_keys.parquet", keys)
+    found = [(one.entry.kind, one.entry.key, one.column) for one in read_redacted_keys(tmp_path)]
+    assert found == [(KeyKind.ROW_ID, b"7", None), (KeyKind.ROW_ID, b"7", "text")]
+
+
+def test_a_redacted_cell_without_a_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "diff").mkdir()
+    columns = {"shard": ["a" * 64], "row": [1], "column": pa.array([None], pa.string()), "element": [0]}
+    pq.write_table(pa.table(columns), tmp_path / "diff/redacted.parquet")
+    with pytest.raises(BadRelease, match="names no shard, row or column in some line"):
+        read_redacted(tmp_path)
+
+
+def test_a_release_from_before_methods_were_told_is_read(tmp_path: Path) -> None:
+    said = json.loads(OLD_RELEASE)
+    (tmp_path / "release.json").write_bytes(OLD_RELEASE)
+    release = read_release(tmp_path)
+    assert [(shard.method, shard.redacted) for shard in release.shards] == [(None, 0)]
+    assert json.loads(release.to_json()) == said
+
+
+@pytest.mark.parametrize("method", ["guessed", "", 7])
+def test_a_method_that_nobody_knows_is_refused(tmp_path: Path, method: object) -> None:
+    said = json.loads(OLD_RELEASE)
+    said["shards"][0]["method"] = method
+    (tmp_path / "release.json").write_text(json.dumps(said))
+    with pytest.raises(BadRelease, match="method"):
+        read_release(tmp_path)
+
+
+OLD_RELEASE = b"""{
+  "format": "expunge-release/1", "dataset": "links", "version": "1", "serial": 1,
+  "created": "2026-11-23T12:00:00.000000Z", "form": "compact", "previous": null,
+  "base": {"version": "base", "root": "%(digest)s", "rows": 10, "shards": 1},
+  "columns": {"url": "url"}, "blanked": [],
+  "totals": {"rows_before": 10, "rows_removed": 1, "rows_after": 9, "bytes": 99, "shards": 1, "shards_changed": 1},
+  "hidden": [],
+  "shards": [{"path": "data/a.csv", "sha256": "%(digest)s", "bytes": 99, "rows": 9, "base_sha256": "%(digest)s",
+              "base_rows": 10, "removed": 1}]
+}""".replace(b"%(digest)s", b"0" * 64)

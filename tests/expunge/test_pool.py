@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from expunge.errors import BadShard, ExpungeError
+from expunge.errors import BadShard, Interrupted
 from expunge.pool import Advance, map_shards
 from expunge.progress import quiet
 
@@ -46,5 +46,5 @@ def test_an_error_is_raised_as_it_was(workers: int) -> None:
 
 
 def test_a_killed_process_is_told_in_words() -> None:
-    with pytest.raises(ExpungeError, match="A worker process was killed"):
+    with pytest.raises(Interrupted, match="A worker process was killed"):
         map_shards(die, None, [1, 2], workers=2, stage="s", total=1, progress=quiet)

@@ -95,6 +95,12 @@ def test_a_blank_line_of_plain_text_is_a_row_without_url(tmp_path: Path) -> None
     assert rewritten(shard, [0]) == b"\n  \r\nhttps://b.example/"
 
 
+@pytest.mark.parametrize("data", [b"https://a.example/\rhttps://b.example/\n", b"https://a.example/\r\r\n"])
+def test_a_line_of_plain_text_that_others_would_read_as_two_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(BadShard, match=r"part\.txt: line 2 holds a carriage return"):
+        values(shard_of(tmp_path, b"https://c.example/\r\n" + data, "part.txt"), "url")
+
+
 def test_the_last_line_blanked_gets_a_line_break(tmp_path: Path) -> None:
     shard = shard_of(tmp_path, b"\xef\xbb\xbfhttps://a.example/\r\nhttps://b.example/", "part.txt")
     assert rewritten(shard, [0, 1], ("url",)) == b"\xef\xbb\xbf\r\n\n"
@@ -129,6 +135,6 @@ def test_a_read_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("expunge.shards.text.partial", lambda *_: fail)
+    monkeypatch.setattr("expunge.shards.streams.Window._read_on", fail)
     with pytest.raises(BadShard, match=r"part\.txt: cannot be read: Input/output error"):
         values(shard, "url")

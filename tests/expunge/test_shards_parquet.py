@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -264,3 +266,37 @@ def test_a_read_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(BadShard, match=r"part\.parquet: cannot be read: Input/output error"):
         cut(path, [0])
     assert shard.rows == 20
+
+
+def test_only_the_row_groups_asked_for_are_read(tmp_path: Path) -> None:
+    path = write_shard(tmp_path, "part", make_rows(20), PARQUET[0])  # row groups of 7
+    asked = {(range(2),): [0], (range(6, 8),): [0, 7], (range(3), range(19, 20)): [0, 14], (): []}
+    for rows, firsts in asked.items():
+        batches = list(open_shard(ShardFile(path, path.name, rows=rows)).batches(["url"]))
+        assert [batch.first for batch in batches] == firsts
+        for batch in batches:
+            assert batch.arrays["url"].to_pylist() == [url_of(batch.first + n) for n in range(batch.rows)]
+
+
+def test_the_fresh_rows_are_those_of_groups_that_lost_something(tmp_path: Path) -> None:
+    path = write_shard(tmp_path, "part", make_rows(20), PARQUET[0])
+    rows = np.array([3, 14], dtype=np.int64)
+    assert opened(path).fresh_rows(Cut(drop=rows)) == (range(6), range(13, 18))
+    assert opened(path).fresh_rows(Cut(null={"url": rows})) == (range(7), range(14, 20))
+    assert opened(path).fresh_rows(Cut(drop=np.arange(7))) == ()
+    assert opened(path).fresh_rows(Cut()) == ()
+
+
+def test_it_is_copied_where_the_kernel_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_shard(tmp_path, "part", make_rows(20), PARQUET[0])
+    one = opened(path).copy(tmp_path / "one.parquet")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    other = opened(path).copy(tmp_path / "other.parquet")
+    assert one == other
+    assert (tmp_path / "one.parquet").read_bytes() == path.read_bytes()
+    assert (tmp_path / "other.parquet").read_bytes() == path.read_bytes()
+    assert (one.sha256, one.bytes, one.method) == (opened(path).digest(), path.stat().st_size, "whole")

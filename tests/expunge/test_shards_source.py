@@ -60,7 +60,10 @@ def test_links_to_files_are_read_and_links_to_folders_are_not_followed(tmp_path:
     touch(tmp_path, "real/a.csv", "data/b.csv")
     (tmp_path / "data/link.csv").symlink_to(tmp_path / "real/a.csv")
     (tmp_path / "data/up").symlink_to(tmp_path)
+    (tmp_path / "data/here").symlink_to(tmp_path / "data")
     assert found(tmp_path / "data") == ["b.csv", "link.csv"]
+    # What lies behind it is told as left out, unless it is looked at anyhow.
+    assert find_shards([tmp_path / "data"]).ignored == [tmp_path / "data/up"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from expunge.errors import UsageError, VerificationFailed
-from expunge.manifest import file_digest, format_sums, read_sums, write_positions
+from expunge.keys import KeyKind
+from expunge.manifest import file_digest, format_sums, read_sums, write_keys, write_positions
 from expunge.signing import Signer, generate_keys
 from expunge.verify import trusted_diff, verify_release
 from tests.expunge.formats import PARQUET, TEXT, make_rows, url_of, write_shard
@@ -19,6 +20,7 @@ from tests.expunge.runs import flip_byte, names_in, release_of
 
 if TYPE_CHECKING:
     from expunge.signing import KeyFiles
+    from tests.expunge.formats import Layout
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,36 @@ def test_the_release_has_these_files_and_verifies(release: Path, keys: KeyFiles)
     ):
         verified = verify_release(release, workers=2, **options)
         assert len(verified.signatures) == sum(name.endswith("pub") for name in options)
+
+
+def test_removed_rows_without_a_key_are_refused(release: Path) -> None:
+    """A copy in another order would pass for not affected."""
+    write_keys(release / "diff/keys.parquet", [])
+    resum(release)
+    with pytest.raises(
+        VerificationFailed, match=r"keys\.parquet is empty, but release\.json tells of removed"
+    ):
+        verify_release(release, integrity_only=True)
+
+
+def test_hidden_rows_without_their_kind_of_key_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "base.csv").write_text("url,md5\n" + "".join(f"{url_of(1)},{n:032x}\n" for n in range(3)))
+    release_of(tmp_path / "base.csv", [f"md5:{1:032x}"], tmp_path / "release")
+    write_keys(tmp_path / "release/diff/keys.parquet", [(KeyKind.URL_RAW, bytes(32))])
+    resum(tmp_path / "release")
+    with pytest.raises(VerificationFailed, match=r"keys\.parquet has no key of content\.md5"):
+        verify_release(tmp_path / "release", integrity_only=True)
+
+
+@pytest.mark.parametrize("layout", [PARQUET[0], TEXT[0]], ids=str)
+def test_every_removed_row_of_an_aligned_release_must_be_empty(tmp_path: Path, layout: Layout) -> None:
+    write_shard(tmp_path / "base", "one", make_rows(20), layout)
+    release_of(tmp_path / "base", [url_of(3)], tmp_path / "release", form="aligned")
+    base = json.loads((tmp_path / "release/release.json").read_bytes())["shards"][0]["base_sha256"]
+    write_positions(tmp_path / "release/diff/removed.parquet", [(base, np.array([4]))])
+    resum(tmp_path / "release")
+    with pytest.raises(VerificationFailed, match="row 4 holds something in '"):
+        verify_release(tmp_path / "release", integrity_only=True)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -168,7 +200,7 @@ def test_a_link_to_the_release_is_the_release(release: Path, tmp_path: Path) -> 
     assert verify_release(tmp_path / "latest", integrity_only=True).release.serial == 1
 
 
-def _set(*path: Any, to: Any) -> Any:
+def set_to(*path: Any, to: Any) -> Any:
     def change(said: dict[str, Any]) -> None:
         for name in path[:-1]:
             said = said[name]
@@ -177,41 +209,41 @@ def _set(*path: Any, to: Any) -> Any:
     return change
 
 
-def _more(value: int) -> int:
+def one_more(value: int) -> int:
     return value + 1
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (_set("totals", "rows_before", to=_more), r"totals\.rows_before is not the sum"),
-        (_set("totals", "rows_removed", to=_more), r"totals\.rows_removed is not the sum"),
-        (_set("totals", "rows_after", to=_more), r"totals\.rows_after is not the sum"),
-        (_set("totals", "bytes", to=_more), r"totals\.bytes is not the sum"),
-        (_set("totals", "shards", to=_more), r"totals\.shards is not the sum"),
-        (_set("totals", "shards_changed", to=_more), r"totals\.shards_changed is not the sum"),
-        (_set("base", "rows", to=_more), r"base\.rows is not the sum"),
-        (_set("base", "root", to="0" * 64), "another root of the base"),
-        (_set("shards", 0, "rows", to=_more), "is not the sum"),
-        (_set("shards", 0, "sha256", to="0" * 64), "has one SHA-256 in release.json and another"),
-        (_set("shards", 0, "path", to="data/b.csv"), r"data/b\.csv is listed in release\.json only"),
-        (_set("shards", 0, "path", to="data/../../b.csv"), "is not a name inside a folder"),
-        (_set("shards", 0, "path", to="/etc/passwd"), "is not a name inside a folder"),
-        (_set("shards", 0, "path", to="diff/b.csv"), "is not in data/"),
-        (_set("shards", 0, "base_sha256", to="0" * 64), "count removed rows differently"),
-        (_set("shards", 0, "rows", to=-1), "is not a count"),
-        (_set("shards", 0, "rows", to=True), "is not a count"),
-        (_set("shards", 0, "rows", to="7"), "missing or not of type int"),
-        (_set("shards", to={}), "shards is missing or not of type list"),
-        (_set("shards", 0, to=7), r"shards\[0\] is not an object"),
-        (_set("columns", "url", to="nope"), None),
-        (_set("columns", to={"pdq": "x"}), "is not a valid Role"),
-        (_set("hidden", to=[{"kinds": ["x"], "rows": 1}]), "is not a valid KeyKind"),
-        (_set("hidden", to=[{"kinds": [7], "rows": 1}]), "is not a list of text"),
-        (_set("created", to="yesterday"), "Invalid isoformat"),
-        (_set("form", to="round"), "form is not well-formed"),
-        (_set("format", to="expunge-release/9"), "this command reads"),
-        (_set("serial", to=None), "serial is missing"),
+        (set_to("totals", "rows_before", to=one_more), r"totals\.rows_before is not the sum"),
+        (set_to("totals", "rows_removed", to=one_more), r"totals\.rows_removed is not the sum"),
+        (set_to("totals", "rows_after", to=one_more), r"totals\.rows_after is not the sum"),
+        (set_to("totals", "bytes", to=one_more), r"totals\.bytes is not the sum"),
+        (set_to("totals", "shards", to=one_more), r"totals\.shards is not the sum"),
+        (set_to("totals", "shards_changed", to=one_more), r"totals\.shards_changed is not the sum"),
+        (set_to("base", "rows", to=one_more), r"base\.rows is not the sum"),
+        (set_to("base", "root", to="0" * 64), "another root of the base"),
+        (set_to("shards", 0, "rows", to=one_more), "is not the sum"),
+        (set_to("shards", 0, "sha256", to="0" * 64), "has one SHA-256 in release.json and another"),
+        (set_to("shards", 0, "path", to="data/b.csv"), r"data/b\.csv is listed in release\.json only"),
+        (set_to("shards", 0, "path", to="data/../../b.csv"), "is not a name inside a folder"),
+        (set_to("shards", 0, "path", to="/etc/passwd"), "is not a name inside a folder"),
+        (set_to("shards", 0, "path", to="diff/b.csv"), "is not in data/"),
+        (set_to("shards", 0, "base_sha256", to="0" * 64), "count removed rows differently"),
+        (set_to("shards", 0, "rows", to=-1), "is not a count"),
+        (set_to("shards", 0, "rows", to=True), "is not a count"),
+        (set_to("shards", 0, "rows", to="7"), "missing or not of type int"),
+        (set_to("shards", to={}), "shards is missing or not of type list"),
+        (set_to("shards", 0, to=7), r"shards\[0\] is not an object"),
+        (set_to("columns", "url", to="nope"), None),
+        (set_to("columns", to={"pdq": "x"}), "is not a valid Role"),
+        (set_to("hidden", to=[{"kinds": ["x"], "rows": 1}]), "is not a valid KeyKind"),
+        (set_to("hidden", to=[{"kinds": [7], "rows": 1}]), "is not a list of text"),
+        (set_to("created", to="yesterday"), "Invalid isoformat"),
+        (set_to("form", to="round"), "form is not well-formed"),
+        (set_to("format", to="expunge-release/9"), "this command reads"),
+        (set_to("serial", to=None), "serial is missing"),
     ],
 )
 def test_a_release_json_that_does_not_add_up_is_refused(
@@ -229,7 +261,7 @@ def test_a_shard_with_other_rows_or_length_than_counted_is_refused(release: Path
     path = release / "data/two.csv"
     path.write_bytes(path.read_bytes() + f"77,{url_of(77)},,,\n".encode())
     resum(release)
-    rewrite_json(release, _set("shards", 1, "sha256", to=file_digest(path)))
+    rewrite_json(release, set_to("shards", 1, "sha256", to=file_digest(path)))
     with pytest.raises(VerificationFailed) as raised:
         verify_release(release, integrity_only=True)
     assert raised.value.differences == [
@@ -244,7 +276,7 @@ def test_a_removed_row_that_came_back_is_refused(release: Path) -> None:
     lines[1] = lines[1].replace(url_of(0).encode(), url_of(3).encode())
     path.write_bytes(b"".join(lines))
     resum(release)
-    rewrite_json(release, _set("shards", 1, "sha256", to=file_digest(path)))
+    rewrite_json(release, set_to("shards", 1, "sha256", to=file_digest(path)))
     with pytest.raises(VerificationFailed, match=r"two\.csv: row 0 matches a key of the diff"):
         verify_release(release, integrity_only=True)
 
@@ -326,7 +358,7 @@ def test_a_shard_of_another_format_than_its_name_is_refused(release: Path) -> No
     path = release / "data/two.csv"
     path.write_bytes((release / "data/a/one.parquet").read_bytes())
     resum(release)
-    rewrite_json(release, _set("shards", 1, "sha256", to=file_digest(path)))
+    rewrite_json(release, set_to("shards", 1, "sha256", to=file_digest(path)))
     with pytest.raises(VerificationFailed, match=r"two\.csv: line \d+"):
         verify_release(release, integrity_only=True)
 
@@ -335,7 +367,7 @@ def test_a_shard_without_any_key_is_refused(release: Path) -> None:
     path = release / "data/two.csv"
     path.write_text("a,b\n1,2\n")
     resum(release)
-    rewrite_json(release, _set("shards", 1, "sha256", to=file_digest(path)))
+    rewrite_json(release, set_to("shards", 1, "sha256", to=file_digest(path)))
     with pytest.raises(VerificationFailed, match="A shard has not the columns"):
         verify_release(release, integrity_only=True)
 

@@ -12,7 +12,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from expunge import keys
-from expunge.keys import KeyKind, canonical_url, column_keys, registrable_domain, url_domain, url_host
+from expunge.keys import (
+    KeyKind,
+    canonical_url,
+    column_keys,
+    registrable_domain,
+    url_domain,
+    url_host,
+    url_keys,
+)
 
 NASTY = (
     "%^#?/\\@:.[]{}|`'\"<> \t\n\x00\x7f-_~&=+;éß\u3002\uff0e\u2603\U0001f600"
@@ -36,6 +44,9 @@ urls = st.one_of(
     glued,
     st.text(max_size=40),
 )
+
+
+URL_KINDS = (KeyKind.URL_RAW, KeyKind.URL_C1, KeyKind.HOST, KeyKind.DOMAIN)
 
 
 def same_for_whatwg(url: str) -> str:
@@ -109,9 +120,18 @@ def expected_keys(kind: KeyKind, url: str | None) -> bytes | None:
 @example(["https://example.com/a\n"])
 @example(["https://example.com/.\t./a", "https://example.com/%2E./a"])
 def test_a_column_has_the_keys_of_its_values(column: list[str | None]) -> None:
-    for kind in (KeyKind.URL_RAW, KeyKind.URL_C1, KeyKind.HOST, KeyKind.DOMAIN):
+    for kind in URL_KINDS:
         expected = [expected_keys(kind, url) for url in column]
         assert column_keys(kind, pa.array(column, pa.string())).to_pylist() == expected
+
+
+@given(st.lists(st.none() | urls, max_size=20), st.sets(st.sampled_from(URL_KINDS), min_size=1))
+def test_several_kinds_at_once_are_each_as_alone(column: list[str | None], kinds: set[KeyKind]) -> None:
+    values = pa.array(column, pa.string())
+    for layout in (values, values.dictionary_encode(), values.cast(pa.large_binary())):
+        found = url_keys(kinds, layout)
+        assert found.keys() == kinds
+        assert all(found[kind].equals(column_keys(kind, values)) for kind in kinds)
 
 
 def test_what_the_guard_lets_through_is_canonical_beyond_doubt() -> None:

@@ -8,11 +8,12 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
+from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
+from registry.accounts.requests import signed_in
 from registry.accounts.selectors import organisation_list
 from registry.datasets import services
 from registry.datasets.filters import DatasetFilter, LineageFilter, VersionFilter
@@ -35,6 +36,8 @@ from registry.datasets.serializers import (
     VersionOut,
     VersionShardOut,
     VersionStarted,
+    datasets_out,
+    versions_out,
 )
 from registry.jobs.models import Job
 from registry.lib.uploads import check_upload
@@ -60,9 +63,10 @@ class DatasetList(ListAPIView[Dataset]):
         return dataset_list(self.request.user)
 
     @extend_schema(operation_id="dataset_list", summary="Datasets by name")
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002  the signature of a view
         """List datasets."""
-        return super().get(request, *args, **kwargs)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(datasets_out(page))
 
     @extend_schema(
         operation_id="dataset_create",
@@ -76,23 +80,21 @@ class DatasetList(ListAPIView[Dataset]):
         organisation = organisation_list(request.user).filter(slug=given.pop("organisation")).first()
         if organisation is None:
             raise ValidationError({"organisation": "You are a member of no organisation of this short name."})
-        dataset = services.dataset_create(actor=_user(request), organisation=organisation, **given)
-        return Response(
-            DatasetOut(dataset_list(request.user).get(pk=dataset.pk)).data, status=HTTP_201_CREATED
-        )
+        dataset = services.dataset_create(actor=signed_in(request), organisation=organisation, **given)
+        [created] = datasets_out([dataset_list(request.user).get(pk=dataset.pk)])
+        return Response(created, status=HTTP_201_CREATED)
 
 
-@extend_schema_view(get=extend_schema(operation_id="dataset_detail", summary="One dataset"))
-class DatasetDetail(RetrieveAPIView[Dataset]):
+class DatasetDetail(GenericAPIView[Dataset]):
     """One dataset."""
 
     serializer_class = DatasetOut
-    lookup_field = "slug"
-    queryset = Dataset.objects.none()
 
-    def get_queryset(self) -> DatasetQuerySet:
-        """Return those the reader may see."""
-        return dataset_list(self.request.user)
+    @extend_schema(operation_id="dataset_detail", summary="One dataset, and which version of it to use")
+    def get(self, request: Request, slug: str) -> Response:
+        """Return the dataset, or 404 when the reader may not see it."""
+        [shown] = datasets_out([get_object_or_404(dataset_list(request.user), slug=slug)])
+        return Response(shown)
 
 
 class VersionList(ListAPIView[Version]):
@@ -109,9 +111,10 @@ class VersionList(ListAPIView[Version]):
         return version_list(self.request.user).filter(dataset=_dataset(self.request, self.kwargs["slug"]))
 
     @extend_schema(operation_id="version_list", summary="Versions of a dataset, newest first")
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002  the signature of a view
         """List versions."""
-        return super().get(request, *args, **kwargs)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(versions_out(page))
 
     @extend_schema(
         operation_id="version_register",
@@ -123,7 +126,7 @@ class VersionList(ListAPIView[Version]):
         """Register a version from a path under an import folder (JSON) or from files (multipart)."""
         given = _checked(VersionIn, request)
         version = services.version_register(
-            actor=_user(request),
+            actor=signed_in(request),
             dataset=_dataset(request, slug),
             uploads=given.pop("files"),
             **given,
@@ -131,17 +134,19 @@ class VersionList(ListAPIView[Version]):
         return _started(request, version)
 
 
-@extend_schema_view(get=extend_schema(operation_id="version_detail", summary="One version"))
-class VersionDetail(RetrieveAPIView[Version]):
+class VersionDetail(GenericAPIView[Version]):
     """One version."""
 
     serializer_class = VersionOut
-    lookup_field = "name"
-    queryset = Version.objects.none()
 
-    def get_queryset(self) -> VersionQuerySet:
-        """Return those of the dataset that the reader may see."""
-        return version_list(self.request.user).filter(dataset__slug=self.kwargs["slug"])
+    @extend_schema(
+        operation_id="version_detail", summary="One version: what it holds, what changed, and how it stands"
+    )
+    def get(self, request: Request, slug: str, name: str) -> Response:
+        """Return the version, or 404 when the reader may not see it."""
+        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+        [shown] = versions_out([version])
+        return Response(shown)
 
 
 class VersionIngest(GenericAPIView[Version]):
@@ -161,7 +166,7 @@ class VersionIngest(GenericAPIView[Version]):
         given = _checked(OriginIn, request)
         version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
         services.version_ingest_retry(
-            actor=_user(request),
+            actor=signed_in(request),
             version=version,
             # Files take the place of a path that was given before.
             source="" if given["files"] and not given["source"] else given["source"] or None,
@@ -238,7 +243,7 @@ class LineageList(ListAPIView[LineageEdge]):
         """Record an edge between two versions, or from a version to an artifact."""
         given = _checked(LineageIn, request)
         edge = services.lineage_create(
-            actor=_user(request),
+            actor=signed_in(request),
             parent=_version(request, "parent", given["parent"]),
             kind=given["kind"],
             child=_version(request, "child", given["child"]) if given["child"] else None,
@@ -253,11 +258,6 @@ def _checked(serializer: type[Any], request: Request) -> dict[str, Any]:
     check_upload(request)
     given.is_valid(raise_exception=True)
     return dict(given.validated_data)
-
-
-def _user(request: Request) -> Any:
-    """The signed-in user: POST is refused to others before the view runs."""
-    return request.user
 
 
 def _dataset(request: Request, slug: str) -> Dataset:
@@ -280,5 +280,5 @@ def _started(request: Request, version: Version) -> Response:
         .values_list("pk", flat=True)
         .first()
     )
-    shown = version_list(request.user).get(pk=version.pk)
-    return Response(VersionStarted({"version": shown, "job": job}).data, status=HTTP_202_ACCEPTED)
+    [shown] = versions_out([version_list(request.user).get(pk=version.pk)])
+    return Response({"version": shown, "job": job}, status=HTTP_202_ACCEPTED)

@@ -2,7 +2,8 @@
 
 1. Find the shards, each inside its import root after links; nothing outside is opened.
 2. Read every shard whole: digest, rows, columns; and check on a sample that each key column is what it is said
-   to be. Up to here nothing is written, so bad input leaves nothing behind.
+   to be. The same reading feeds the key index (`key_index`). Nothing else is written up to here, and bad input leaves
+   nothing behind.
 3. Copy each shard into the store, unless it is there.
 4. Write the version's shards, totals and root; it is still a draft.
 5. Ask the packages above for objections (does it bring a removed row back?), then give it its final status, or
@@ -19,19 +20,29 @@ from django.db import transaction
 
 from expunge.keys import Role as KeyRole
 from expunge.manifest import version_root
-from expunge.shards import bind_columns, check_binding, inspect_shard, open_shard
+from expunge.shards import ShardFacts, bind_columns, check_binding, open_shard
 from registry.auditlog.services import audit_append
 from registry.datasets import store
 from registry.datasets.compare import version_compare_start
+from registry.datasets.key_index import (
+    Feeder,
+    held_shards,
+    index_forget_unrecorded,
+    index_is_missing,
+    index_merge,
+    index_start,
+    index_sweep,
+)
 from registry.datasets.models import Shard, Version, VersionShard, VersionStatus
 from registry.datasets.services import version_objections
 from registry.datasets.sources import version_files, version_roots
 from registry.lib.errors import Refused
+from registry.lib.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from expunge.shards import ShardFacts, ShardFile
+    from expunge.shards import Binding, ShardFile
     from registry.jobs.handlers import JobRun
     from registry.jobs.models import Job
 
@@ -42,21 +53,24 @@ def version_ingest(run: JobRun) -> None:
     if version.status != VersionStatus.DRAFT:
         return  # killed after the end was written
     store.sweep()
+    index_sweep()
     if not version.root:  # else killed, or objected to, after step 4
-        shards = version_files(version)
-        facts, columns = _read(run, shards, version.columns)
-        stored, rows, roots = 0, _rows(facts), version_roots(version)
-        for shard, fact in zip(shards, facts, strict=True):
-            run.progress(f"Storing {len(shards):,} shards", stored, rows)
-            store.put(shard.path, fact.sha256, inside=roots)
-            stored += fact.rows
-        _write(run, version, facts, columns)
+        read: list[str] = []
+        try:
+            _take_in(run, version, read)
+        except Exception:
+            index_forget_unrecorded(read)
+            raise
+        run.progress("Merging the key index", version.rows, version.rows)
+        index_merge(held_shards([version]))
     run.progress("Looking for rows that were removed before", version.rows, version.rows)
     objections = version_objections(version)
     _finish(run, version, objections)
     store.discard_uploads(version.pk)
     if objections:
         raise Refused(f"{version} stays a draft. " + " ".join(objections))
+    if index_is_missing(version):
+        index_start(version, run.job.created_by)
     version_compare_start(actor=run.job.created_by, version=version)
 
 
@@ -73,28 +87,58 @@ def version_ingest_failed(job: Job, reason: str) -> None:
     transaction.on_commit(lambda: store.discard_uploads(version.pk))
 
 
+def _take_in(run: JobRun, version: Version, read: list[str]) -> None:
+    """Steps 1 to 4; adds the digest of each shard to `read` before anything is kept of it."""
+    shards = version_files(version)
+    facts, columns = _read(run, shards, version.columns, read)
+    stored, rows, roots = 0, _rows(facts), version_roots(version)
+    for shard, fact in zip(shards, facts, strict=True):
+        run.progress(f"Storing {counted(len(shards), 'shard')}", stored, rows)
+        store.put(shard.path, fact.sha256, inside=roots)
+        stored += fact.rows
+    _write(run, version, facts, columns)
+
+
 def _read(
-    run: JobRun, shards: Sequence[ShardFile], given: dict[str, str]
+    run: JobRun, shards: Sequence[ShardFile], given: dict[str, str], read: list[str]
 ) -> tuple[list[ShardFacts], dict[str, str]]:
     """Read every shard whole; returns the facts of each and which column carries what, as `given` or found."""
     facts: list[ShardFacts] = []
     columns = given
     rows = 0
 
-    def progress(_stage: str, done: int, _total: int) -> None:
+    def progress(done: int) -> None:
         # How many rows there are in all is what is being found out: 0 means not known.
-        run.progress(f"Reading {len(shards):,} shards", rows + done, 0)
+        run.progress(f"Reading {counted(len(shards), 'shard')}", rows + done, 0)
 
     for shard in shards:
-        fact = inspect_shard(shard, progress)
         # The first shard settles which roles are carried; the others must hold the same columns.
-        binding = bind_columns(fact.columns, columns)
-        check_binding(open_shard(shard), binding)
+        fact, binding = _read_one(shard, columns, read, progress)
         columns = {role.value: binding.get(role, "") for role in KeyRole}
         facts.append(fact)
         rows += fact.rows
     # A role named with no column stays so: nobody shall bind it by the column's name later.
     return facts, {role: column for role, column in columns.items() if column or role in given}
+
+
+def _read_one(
+    file: ShardFile, columns: dict[str, str], read: list[str], progress: Callable[[int], None]
+) -> tuple[ShardFacts, Binding]:
+    """Read one shard whole, and index its keys unless a version before held it; returns which column carries what."""
+    shard = open_shard(file)
+    binding = bind_columns(shard.columns, columns)
+    check_binding(shard, binding)
+    digest = shard.digest()
+    read.append(digest)
+    rows = 0
+    with Feeder(digest, shard.format, binding) as feeder:
+        for batch in shard.batches(feeder.columns):
+            feeder.add(batch)
+            rows += batch.rows
+            progress(rows)
+        feeder.finish()
+    size = file.path.stat().st_size
+    return ShardFacts(file.name, digest, size, rows, shard.format, shard.columns, shard.row_groups), binding
 
 
 def _write(run: JobRun, version: Version, facts: Sequence[ShardFacts], columns: dict[str, str]) -> None:

@@ -9,7 +9,15 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from expunge.shards import ShardFile
-from registry.datasets.models import Dataset, LineageEdge, Shard, Version, VersionShard, VersionStatus
+from registry.datasets.models import (
+    Dataset,
+    LineageEdge,
+    Shard,
+    Version,
+    VersionDiff,
+    VersionShard,
+    VersionStatus,
+)
 from registry.datasets.store import object_path
 
 if TYPE_CHECKING:
@@ -73,6 +81,18 @@ def shard_versions(shard: Shard, user: Viewer) -> QuerySet[VersionShard]:
         .select_related("version__dataset")
         .order_by("-version__dated", "path")
     )
+
+
+def diffs_by_version(versions: Iterable[Version]) -> dict[UUID, VersionDiff]:
+    """For each version the figures against the nearest earlier public one that it was compared with."""
+    rows = (
+        VersionDiff.objects.filter(new__in=versions)
+        .exclude(old__status=VersionStatus.DRAFT)
+        .select_related("old")
+        # The nearest one comes last and stays.
+        .order_by("old__dated", "old__created_at")
+    )
+    return {row.new_id: row for row in rows}
 
 
 def version_by_reference(user: Viewer, reference: str) -> Version | None:

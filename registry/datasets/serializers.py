@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
@@ -14,18 +15,33 @@ from registry.datasets.models import (
     LineageKind,
     Shard,
     Version,
+    VersionDiff,
     VersionShard,
     VersionStatus,
 )
+from registry.datasets.selectors import diffs_by_version
 from registry.datasets.states import AFTER_INGEST
+from registry.hooks import DatasetStanding, VersionStanding, hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DatasetOut(serializers.ModelSerializer[Dataset]):
-    """A dataset with how many versions of it the reader sees, and its newest published one."""
+    """A dataset with which version of it to use, as its page says. Made by `datasets_out`."""
 
     organisation = serializers.CharField(source="organisation.slug", read_only=True, help_text="Short name")
-    version_count = serializers.IntegerField(read_only=True)
-    newest = serializers.CharField(read_only=True, allow_null=True)
+    version_count = serializers.IntegerField(read_only=True, help_text="Versions that the reader sees")
+    newest = serializers.CharField(
+        read_only=True, allow_null=True, help_text="The public version dated last, affected or not"
+    )
+    use = serializers.SerializerMethodField(
+        help_text="The version to use; null where every one is affected or none is current"
+    )
+    answer = serializers.SerializerMethodField(help_text="Which version to use and why, in words")
+    advisories = serializers.SerializerMethodField(
+        help_text="Published advisories in force that affect a version"
+    )
 
     class Meta:
         model = Dataset
@@ -37,8 +53,33 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
             "licence",
             "version_count",
             "newest",
+            "use",
+            "answer",
+            "advisories",
             "created_at",
         ]
+
+    def get_use(self, dataset: Dataset) -> str | None:
+        """Name a version."""
+        return self._standing(dataset).use
+
+    def get_answer(self, dataset: Dataset) -> str:
+        """Give the answer of its page."""
+        return self._standing(dataset).answer
+
+    def get_advisories(self, dataset: Dataset) -> int:
+        """Count them."""
+        return self._standing(dataset).advisories
+
+    def _standing(self, dataset: Dataset) -> DatasetStanding:
+        standing: DatasetStanding = self.context["standings"][dataset.pk]
+        return standing
+
+
+def datasets_out(datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
+    """The datasets, as `dataset_list` gives them, as JSON."""
+    standings = {key: one for hook in hooks.dataset_standings for key, one in hook(datasets).items()}
+    return list(DatasetOut(datasets, many=True, context={"standings": standings}).data)
 
 
 class DatasetIn(serializers.Serializer[Dataset]):
@@ -51,13 +92,54 @@ class DatasetIn(serializers.Serializer[Dataset]):
     licence = serializers.CharField(required=False, default="", max_length=100)
 
 
+class AdvisoryRowsOut(serializers.Serializer[Any]):
+    """An advisory and the rows of the version that it takes out."""
+
+    id = serializers.CharField()
+    rows = serializers.IntegerField()
+
+
+class AffectedOut(serializers.Serializer[Any]):
+    """What published advisories say of a version, and the clean release that was made of it."""
+
+    affected = serializers.BooleanField()
+    rows_affected = serializers.IntegerField()
+    rows_affected_exact = serializers.BooleanField(
+        help_text="False when advisories may name the same row: then it is at most that many"
+    )
+    advisories = AdvisoryRowsOut(many=True)
+    fixed = serializers.CharField(allow_null=True, help_text="The clean release of it")
+    fixed_root = serializers.CharField(allow_null=True)
+
+
+class StandingOut(AffectedOut):
+    """How a version stands, as its page says."""
+
+    use = serializers.CharField(
+        allow_null=True, help_text="The version to use instead; null where this one may be used, or none can"
+    )
+    answer = serializers.CharField(help_text="The same in words")
+
+
+class VersionDiffOut(serializers.ModelSerializer[VersionDiff]):
+    """Rows, by shard and exact URL, that came and went since the imported version before."""
+
+    old = serializers.CharField(source="old.name", help_text="The version before")
+
+    class Meta:
+        model = VersionDiff
+        fields = ["old", "added", "removed", "common"]
+
+
 class VersionOut(serializers.ModelSerializer[Version]):
-    """A version; `base` is set on a release."""
+    """A version with what its page says of it; `base` is set on a release. Made by `versions_out`."""
 
     dataset = serializers.CharField(source="dataset.slug", read_only=True, help_text="Short name")
     base = serializers.CharField(source="base.name", read_only=True, allow_null=True, default=None)
     columns = serializers.DictField(child=serializers.CharField(), help_text="Role -> column that carries it")
     shard_count = serializers.IntegerField(read_only=True)
+    diff = serializers.SerializerMethodField(help_text="Null on a release, and where nothing was compared")
+    standing = serializers.SerializerMethodField()
 
     class Meta:
         model = Version
@@ -74,8 +156,32 @@ class VersionOut(serializers.ModelSerializer[Version]):
             "bytes",
             "root",
             "shard_count",
+            "diff",
+            "standing",
             "created_at",
         ]
+
+    @extend_schema_field(VersionDiffOut(allow_null=True))
+    def get_diff(self, version: Version) -> Any:
+        """Compare it with the version before."""
+        diff = self.context["diffs"].get(version.pk)
+        return VersionDiffOut(diff).data if diff else None
+
+    @extend_schema_field(StandingOut)
+    def get_standing(self, version: Version) -> Any:
+        """Say how it stands."""
+        standing: VersionStanding = self.context["standings"][version.pk]
+        advisories = [{"id": advisory, "rows": rows} for advisory, rows in standing.advisories]
+        return asdict(standing) | {"advisories": advisories}
+
+
+def versions_out(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """The versions, as `version_list` gives them, as JSON."""
+    context = {
+        "diffs": diffs_by_version(versions),
+        "standings": {key: one for hook in hooks.version_standings for key, one in hook(versions).items()},
+    }
+    return list(VersionOut(versions, many=True, context=context).data)
 
 
 class OriginIn(serializers.Serializer[Any]):

@@ -4,6 +4,7 @@
     STORE/incoming/               copies in the making; nothing here is an object yet
     STORE/uploads/<version id>/   files a browser or the API sent, until they are ingested
     STORE/releases/<release id>/  what the engine built
+    STORE/index/                  the key index of the objects (`key_index`), a cache
 
 An object appears by rename or hard link, whole or not at all. Imports are copied, never linked: somebody else
 may write to the original. Links are made inside the store only.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from registry.datasets import compare, ingest, services
+from registry.datasets import compare, ingest, key_index, services
 from registry.jobs.handlers import register
 
 register(services.INGEST, ingest.version_ingest, ingest.version_ingest_failed)
 register(compare.KIND, compare.version_compare)
+register(key_index.KIND, key_index.index_build)

@@ -5,12 +5,11 @@ The public pages of a dataset show its advisories and are in the packages above;
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_http_methods
 
 from registry.accounts.models import Role
@@ -20,11 +19,10 @@ from registry.datasets.forms import DatasetForm, LineageForm, OriginForm, Versio
 from registry.datasets.models import Dataset, VersionStatus
 from registry.datasets.selectors import version_list
 from registry.jobs.models import Job
-from registry.lib.errors import NotAllowed, Refused
-from registry.lib.uploads import check_upload
+from registry.lib.errors import NotAllowed
+from registry.lib.form_page import form_page
 
 if TYPE_CHECKING:
-    from django import forms
     from django.http import HttpResponse
 
     from registry.accounts.requests import SignedIn
@@ -38,18 +36,13 @@ def dataset_create(request: SignedIn) -> HttpResponse:
     if not organisations_of(request.user, Role.MAINTAINER).exists():
         raise NotAllowed("Only a maintainer of an organisation creates datasets.")
     form = DatasetForm(request.POST or None, user=request.user)
-    status = HTTPStatus.OK
-    if request.method == "POST":
-        status = HTTPStatus.BAD_REQUEST
-        if form.is_valid():
-            try:
-                dataset = services.dataset_create(actor=request.user, **form.cleaned_data)
-            except Refused as refusal:
-                status = _refuse(form, refusal)
-            else:
-                messages.success(request, f"{dataset.name} is created. Register its first version next.")
-                return redirect("version_create", dataset.slug)
-    return render(request, "registry/datasets/dataset_create.html", {"form": form}, status=status)
+
+    def act() -> HttpResponse:
+        dataset = services.dataset_create(actor=request.user, **form.cleaned_data)
+        messages.success(request, f"{dataset.name} is created. Register its first version next.")
+        return redirect("version_create", dataset.slug)
+
+    return form_page(request, "registry/datasets/dataset_create.html", form, act)
 
 
 @login_required
@@ -58,27 +51,21 @@ def version_create(request: SignedIn, slug: str) -> HttpResponse:
     """Register a version from an import folder or an upload; leads to its job."""
     dataset = _dataset(request, slug)
     form = VersionForm(request.POST or None, request.FILES or None)
-    status = HTTPStatus.OK
-    if request.method == "POST":
-        status = HTTPStatus.BAD_REQUEST
-        try:
-            check_upload(request)
-            if form.is_valid():
-                version = services.version_register(
-                    actor=request.user,
-                    dataset=dataset,
-                    name=form.cleaned_data["name"],
-                    dated=form.cleaned_data["dated"],
-                    source=form.cleaned_data["source"],
-                    uploads=form.uploads,
-                    columns=form.columns,
-                    final_status=form.cleaned_data["final_status"],
-                )
-                return _to_job(version)
-        except Refused as refusal:
-            status = _refuse(form, refusal)
-    context = {"form": form, "dataset": dataset}
-    return render(request, "registry/datasets/version_create.html", context, status=status)
+
+    def act() -> HttpResponse:
+        version = services.version_register(
+            actor=request.user,
+            dataset=dataset,
+            name=form.cleaned_data["name"],
+            dated=form.cleaned_data["dated"],
+            source=form.cleaned_data["source"],
+            uploads=form.uploads,
+            columns=form.columns,
+            final_status=form.cleaned_data["final_status"],
+        )
+        return _to_job(version)
+
+    return form_page(request, "registry/datasets/version_create.html", form, act, dataset=dataset)
 
 
 @login_required
@@ -91,25 +78,20 @@ def version_retry(request: SignedIn, slug: str, name: str) -> HttpResponse:
     )
     initial = OriginForm.initial_of(version)
     form = OriginForm(request.POST or None, request.FILES or None, initial=initial)
-    status = HTTPStatus.OK
-    if request.method == "POST":
-        status = HTTPStatus.BAD_REQUEST
-        try:
-            check_upload(request)
-            if form.is_valid():
-                changed = form.has_changed()
-                services.version_ingest_retry(
-                    actor=request.user,
-                    version=version,
-                    source=form.cleaned_data["source"] if changed else None,
-                    uploads=form.uploads,
-                    columns=form.columns if changed else None,
-                )
-                return _to_job(version)
-        except Refused as refusal:
-            status = _refuse(form, refusal)
-    context = {"form": form, "dataset": dataset, "version": version}
-    return render(request, "registry/datasets/version_retry.html", context, status=status)
+
+    def act() -> HttpResponse:
+        changed = form.has_changed()
+        services.version_ingest_retry(
+            actor=request.user,
+            version=version,
+            source=form.cleaned_data["source"] if changed else None,
+            uploads=form.uploads,
+            columns=form.columns if changed else None,
+        )
+        return _to_job(version)
+
+    template = "registry/datasets/version_retry.html"
+    return form_page(request, template, form, act, dataset=dataset, version=version)
 
 
 @login_required
@@ -120,22 +102,14 @@ def lineage_create(request: SignedIn, slug: str) -> HttpResponse:
     form = LineageForm(
         request.POST or None, user=request.user, initial={"child": request.GET.get("child", "")}
     )
-    status = HTTPStatus.OK
-    if request.method == "POST":
-        status = HTTPStatus.BAD_REQUEST
-        if form.is_valid():
-            try:
-                edge = services.lineage_create(actor=request.user, **form.cleaned_data)
-            except Refused as refusal:
-                status = _refuse(form, refusal)
-            else:
-                messages.success(
-                    request, f"Recorded: {edge.child or edge.artifact} was made of {edge.parent}."
-                )
-                shown = edge.child or edge.parent
-                return redirect("version_detail", shown.dataset.slug, shown.name)
-    context = {"form": form, "dataset": dataset}
-    return render(request, "registry/datasets/lineage_create.html", context, status=status)
+
+    def act() -> HttpResponse:
+        edge = services.lineage_create(actor=request.user, **form.cleaned_data)
+        messages.success(request, f"Recorded: {edge.child or edge.artifact} was made of {edge.parent}.")
+        shown = edge.child or edge.parent
+        return redirect("version_detail", shown.dataset.slug, shown.name)
+
+    return form_page(request, "registry/datasets/lineage_create.html", form, act, dataset=dataset)
 
 
 def _dataset(request: SignedIn, slug: str) -> Dataset:
@@ -145,12 +119,6 @@ def _dataset(request: SignedIn, slug: str) -> Dataset:
     )
     require_role(request.user, dataset.organisation, Role.MAINTAINER)
     return dataset
-
-
-def _refuse(form: forms.Form, refusal: Refused) -> HTTPStatus:
-    """Show a refusal above the form; returns the status that goes with it."""
-    form.add_error(None, str(refusal))
-    return HTTPStatus.FORBIDDEN if isinstance(refusal, NotAllowed) else HTTPStatus.CONFLICT
 
 
 def _to_job(version: Version) -> HttpResponse:

@@ -16,12 +16,11 @@ from django.utils import timezone
 
 from expunge.keys import KeyKind
 from expunge.lists import Entry
-from expunge.locate import locate
 from registry.accounts.models import Role
 from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
+from registry.datasets.locating import rows_named
 from registry.datasets.models import VersionStatus
-from registry.datasets.selectors import version_shards
 from registry.lib.copying import copy_rows
 from registry.lib.errors import Refused
 from takedowns.removals.models import AffectedVersion, Removal, RemovalKey
@@ -144,12 +143,18 @@ def rows_by_removal(version: Version) -> dict[Removal, int]:
     if not place_of:
         return {}
     entries = [Entry(kind=KeyKind(kind), key=key, text="", line=0) for kind, key in place_of]
-    found = locate(version_shards(version), entries, columns=version.columns).shards
+    found = rows_named([version], entries)
+    # A shard may stand in a version twice, and its rows with it.
+    hits = [
+        found[digest]
+        for digest in version.version_shards.values_list("shard_id", flat=True)
+        if digest in found
+    ]
     counts = {
         pk: sum(
             # Several keys of one removal may name one row.
             len(np.unique(shard.rows[np.isin(shard.entries, places[pk])]))
-            for shard in found
+            for shard in hits
         )
         for pk in removals
     }

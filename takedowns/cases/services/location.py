@@ -1,15 +1,14 @@
 """Locating: which rows of which shards the items of a case name.
 
-The work runs as job `case_locate`: outside any transaction it reads every distinct shard of every version in reach once,
-then writes all it found in one transaction. Run again after a kill it starts anew, and what it writes replaces what was
-there, so it may be run as often as anybody likes while the case is not yet proposed.
+The work runs as job `case_locate`: outside any transaction it finds the rows in every version in reach at once, by the key
+index where there is one (`registry.datasets.locating`), then writes all it found in one transaction. Run again after a
+kill it starts anew, and what it writes replaces what was there, so it may be run as often as anybody likes while the case
+is not yet proposed.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +19,9 @@ from pyroaring import BitMap
 
 from expunge.keys import ROLE_OF, KeyKind
 from expunge.lists import Entry
-from expunge.locate import locate
-from expunge.shards import ShardFile
 from registry.auditlog.services import audit_append
-from registry.datasets.models import VersionShard
+from registry.datasets.locating import rows_named
 from registry.datasets.selectors import versions_in_reach
-from registry.datasets.store import object_path
 from registry.jobs.services import job_start
 from registry.lib.copying import copy_rows
 from registry.lib.errors import Refused
@@ -41,23 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from uuid import UUID
 
-    from expunge.locate import ShardHits
     from expunge.shards import Positions
     from registry.accounts.models import User
+    from registry.datasets.locating import RowHits
     from registry.datasets.models import Version
     from registry.jobs.handlers import JobRun
     from registry.jobs.models import Job
 
 CHUNK = 5_000  # rows fetched at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Shards whose columns carry the same keys, so that one pass of the engine reads them."""
-
-    columns: dict[str, str]
-    shards: list[ShardFile]
-    digests: dict[str, str]  # name of a shard here -> its digest
 
 
 def case_locate(*, actor: User | None, case: Case) -> Job:
@@ -104,12 +91,10 @@ def _locate_once(run: JobRun, case: Case) -> bool:
     owners = list(items.values())
     versions = versions_in_reach(case.dataset)
     found: list[tuple[UUID, int, str, int, bytes]] = []
-    for batch in _batches(versions):
-        for shard in locate(batch.shards, entries, columns=batch.columns, progress=run.progress).shards:
-            for entry, rows in rows_by_entry(shard):
-                positions = BitMap(rows).serialize()
-                digest = batch.digests[shard.name]
-                found += [(case.pk, item, digest, len(rows), positions) for item in owners[entry]]
+    for digest, hits in rows_named(versions, entries, run.progress).items():
+        for entry, rows in rows_by_entry(hits):
+            positions = BitMap(rows).serialize()
+            found += [(case.pk, item, digest, len(rows), positions) for item in owners[entry]]
     run.progress("Writing what was found", 0, len(found))
     with transaction.atomic():
         run.confirm()
@@ -139,13 +124,11 @@ def _locate_once(run: JobRun, case: Case) -> bool:
     return True
 
 
-def rows_by_entry(shard: ShardHits) -> Iterator[tuple[int, Positions]]:
-    """Yield, for each entry that names rows of the shard, its place among the entries and the rows, ascending."""
-    if not len(shard.rows):
-        return
-    order = np.argsort(shard.entries, kind="stable")  # rows stay ascending within an entry
-    entries, starts = np.unique(shard.entries[order], return_index=True)
-    yield from zip(entries.tolist(), np.split(shard.rows[order], starts[1:]), strict=True)
+def rows_by_entry(hits: RowHits) -> Iterator[tuple[int, Positions]]:
+    """Yield, for each entry that names rows of a shard, its place among the entries and the rows, ascending."""
+    order = np.argsort(hits.entries, kind="stable")  # rows stay ascending within an entry
+    entries, starts = np.unique(hits.entries[order], return_index=True)
+    yield from zip(entries.tolist(), np.split(hits.rows[order], starts[1:]), strict=True)
 
 
 def _require_changeable(case: Case) -> None:
@@ -164,29 +147,6 @@ def _items_by_key(case: Case) -> dict[tuple[str, bytes], list[int]]:
         if key is not None:  # a constraint: readable items have one
             found[kind, bytes(key)].append(pk)
     return dict(found)
-
-
-def _batches(versions: Sequence[Version]) -> list[Batch]:
-    """Every distinct shard of the versions once, by the columns of the first version that holds it."""
-    batches: dict[str, Batch] = {}
-    by_id = {version.pk: version for version in versions}
-    seen: set[str] = set()
-    held = VersionShard.objects.filter(version__in=by_id).values_list(
-        "version_id", "shard_id", "path", "position"
-    )
-    for version_id, digest, path, _ in sorted(held, key=lambda row: (str(row[0]), row[3])):
-        if digest in seen:
-            continue
-        seen.add(digest)
-        version = by_id[version_id]
-        batch = batches.setdefault(
-            json.dumps(version.columns, sort_keys=True), Batch(version.columns, [], {})
-        )
-        # Two versions may hold different shards at one path; the name is what the engine's messages say.
-        name = f"{version.dataset.slug}@{version.name}/{path}"
-        batch.shards.append(ShardFile(path=object_path(digest), name=name))
-        batch.digests[name] = digest
-    return list(batches.values())
 
 
 def _gaps(versions: Sequence[Version], kinds: set[KeyKind]) -> list[str]:

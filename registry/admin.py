@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 
@@ -13,8 +13,11 @@ from registry.accounts.models import Membership, Organisation, User
 from registry.auditlog.models import AuditEntry
 from registry.datasets.models import Dataset, Version
 from registry.jobs.models import Job
+from registry.links.models import Host
+from registry.links.services import host_opt_out
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
 admin.site.unregister(Group)  # roles are memberships
@@ -100,3 +103,20 @@ class VersionAdmin(ReadOnly):
     list_display = ["__str__", "status", "dated", "rows"]
     list_select_related = ["dataset"]
     list_filter = ["status"]
+
+
+@admin.register(Host)
+class HostAdmin(ReadOnly):
+    """Hosts that links lead to; an operator opts one out at its owner's wish."""
+
+    list_display = ["name", "next_at", "delay", "fails", "opted_out_at"]
+    search_fields = ["name"]
+    actions = ["opt_out"]
+
+    @admin.action(description="Never ask the chosen hosts again")
+    def opt_out(self, request: HttpRequest, hosts: QuerySet[Host]) -> None:
+        """Opt the chosen hosts out."""
+        assert isinstance(request.user, User)
+        for host in hosts:
+            host_opt_out(actor=request.user, name=host.name)
+        messages.success(request, "They are not asked again.")

@@ -14,7 +14,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
 app = Celery("expunge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["registry.jobs", "registry.datasets", "takedowns.reports", "takedowns.cases", "takedowns.releases"],
+    [
+        "registry.jobs",
+        "registry.datasets",
+        "registry.links",
+        "takedowns.reports",
+        "takedowns.cases",
+        "takedowns.releases",
+    ],
 )
 
 
@@ -26,6 +33,16 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
             "task": "registry.jobs.tasks.jobs_resume",
             "schedule": 15.0,
             "options": {"expires": 15},
+        },
+        "links_wake": {
+            "task": "registry.links.tasks.links_wake",
+            "schedule": 15.0,
+            "options": {"expires": 15},
+        },
+        "links_tidy": {
+            "task": "registry.links.tasks.links_tidy",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
         },
     }
     if settings.RELEASE_SCHEDULE:

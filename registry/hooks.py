@@ -6,9 +6,38 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from uuid import UUID
 
-    from registry.datasets.models import Version
+    from registry.datasets.models import Dataset, Version
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStanding:
+    """How one version stands before the public: by published advisories and published releases alone."""
+
+    affected: bool
+    # Distinct rows that must go; where it is not exact, at most that many.
+    rows_affected: int
+    rows_affected_exact: bool
+    # Id of each advisory that affects it, with the rows that it takes out.
+    advisories: Sequence[tuple[str, int]]
+    # Name and root of the clean release made of it; None where it is not affected or there is none yet.
+    fixed: str | None
+    fixed_root: str | None
+    # Name of the version of its dataset to use instead; None where it may be used itself or none is known.
+    use: str | None
+    # The answer that its page begins with, in words.
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStanding:
+    """What its page says of a dataset before all: which version to use (its name), in words, and how many advisories."""
+
+    use: str | None
+    answer: str
+    advisories: int
 
 
 @dataclass(slots=True)
@@ -17,6 +46,21 @@ class Hooks:
 
     # Returns why this ingested version may not become active (one sentence each), or nothing.
     version_objections: list[Callable[[Version], list[str]]] = field(default_factory=list)
+    # Return how each of these stands, by primary key, in as many queries for many as for one.
+    version_standings: list[Callable[[Sequence[Version]], Mapping[UUID, VersionStanding]]] = field(
+        default_factory=list
+    )
+    dataset_standings: list[Callable[[Sequence[Dataset]], Mapping[UUID, DatasetStanding]]] = field(
+        default_factory=list
+    )
+    # Of these keys, as (kind, key), or rows, as (shard digest, row index), return those that were reported or removed
+    # such that a link of theirs is never contacted. Asked before every single request, so they must be quick.
+    keys_excluded: list[Callable[[Collection[tuple[str, bytes]]], set[tuple[str, bytes]]]] = field(
+        default_factory=list
+    )
+    rows_excluded: list[Callable[[Collection[tuple[str, int]]], set[tuple[str, int]]]] = field(
+        default_factory=list
+    )
 
 
 hooks = Hooks()

@@ -4,16 +4,23 @@ from registry.accounts.models import ApiKey, FailedSignIn, Membership, Organisat
 from registry.auditlog.models import AuditEntry
 from registry.datasets.models import Dataset, LineageEdge, Shard, Version, VersionDiff, VersionShard
 from registry.jobs.models import Job
+from registry.links.models import Host, Link, LinkPolicy, Observation, Panel, PanelRow
 
 __all__ = [
     "ApiKey",
     "AuditEntry",
     "Dataset",
     "FailedSignIn",
+    "Host",
     "Job",
     "LineageEdge",
+    "Link",
+    "LinkPolicy",
     "Membership",
+    "Observation",
     "Organisation",
+    "Panel",
+    "PanelRow",
     "Role",
     "Shard",
     "User",

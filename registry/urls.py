@@ -24,6 +24,7 @@ PACKAGES = [
     "registry.auditlog",
     "registry.jobs",
     "registry.datasets",
+    "registry.links",
     "takedowns.reports",
     "takedowns.removals",
     "takedowns.cases",

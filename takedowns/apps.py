@@ -10,15 +10,19 @@ class TakedownsConfig(AppConfig):
     verbose_name = "Takedowns"
 
     def ready(self) -> None:
-        """Fill in the hooks: `registry` asks the removals, `reports` tells the cases."""
+        """Fill in the hooks: `registry` asks the removals and the public pages, `reports` tells the cases."""
         # Models can be imported only once all apps are loaded.
         from registry.hooks import hooks as registry_hooks  # noqa: PLC0415
+        from takedowns.cases.exclusion import keys_excluded, rows_excluded  # noqa: PLC0415
         from takedowns.cases.services import case_open  # noqa: PLC0415
         from takedowns.removals.services import version_objections  # noqa: PLC0415
         from takedowns.reports.hooks import hooks as report_hooks  # noqa: PLC0415
+        from takedowns.transparency.answers import dataset_standings, version_standings  # noqa: PLC0415
 
-        # `ready` may run again in one process (tests do that): each hook stands once.
-        if version_objections not in registry_hooks.version_objections:
-            registry_hooks.version_objections.append(version_objections)
-        if case_open not in report_hooks.report_created:
-            report_hooks.report_created.append(case_open)
+        # Set, not appended: `ready` may run again in one process (tests do that), and each hook stands once.
+        registry_hooks.version_objections = [version_objections]
+        registry_hooks.version_standings = [version_standings]
+        registry_hooks.dataset_standings = [dataset_standings]
+        registry_hooks.keys_excluded = [keys_excluded]
+        registry_hooks.rows_excluded = [rows_excluded]
+        report_hooks.report_created = [case_open]

@@ -98,7 +98,7 @@ class ReportForm(forms.Form):
     file = forms.FileField(
         label="Or a text file with one a line",
         required=False,
-        help_text="Plain text in UTF-8.",
+        help_text="Plain text in UTF-8. Its lines are counted on from those that you paste above.",
         error_messages={"empty": "The file is empty."},
     )
     description = forms.CharField(

@@ -35,13 +35,13 @@ def kind_label(kind: str) -> str:
 
 
 def masked(item: Item) -> str:
-    """Show an item: "https://host/… 0123456789ab" for a URL, the first twelve hex digits of its key otherwise."""
+    """Show an item: "https://host/… 0123456789ab" for a URL, a host or domain itself, else 12 hex digits of its key."""
     if item.key is None:
         return f"line {item.position:,}"
     kind, key = KeyKind(item.kind), bytes(item.key)
     if kind in {KeyKind.HOST, KeyKind.DOMAIN}:
         # A rule about a whole host is its name; there is no path to hide.
-        return f"https://{key.decode(errors='replace')}/…"
+        return key.decode(errors="replace")
     # A row id is its own key: its digest stands for it.
     digits = (sha256(key).digest() if kind is KeyKind.ROW_ID else key).hex()[:KEY_DIGITS]
     if kind is KeyKind.URL_C1 and (host := url_host(item.value.strip())):

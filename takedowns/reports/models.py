@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 from django.utils import timezone
 
@@ -117,6 +118,8 @@ class Item(models.Model):
 
     class Meta:
         ordering = ["position"]
+        # Whether a link may be fetched is asked by key, before every connection. By hash, for an id may be of any length.
+        indexes = [HashIndex(fields=["key"], name="item_key")]
         constraints = [
             models.UniqueConstraint(fields=["report", "position"], name="item_position_once"),
             models.CheckConstraint(condition=models.Q(outcome__in=Outcome.values), name="item_outcome_known"),

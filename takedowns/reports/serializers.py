@@ -53,7 +53,7 @@ class ReportIn(serializers.Serializer[Any]):
         versions: list[Version] = list(dataset.versions.exclude(status="draft").filter(name__in=names))
         if missing := names - {version.name for version in versions}:
             raise serializers.ValidationError(
-                {"versions": f"{len(missing)} of these are not versions of {dataset.slug}."}
+                {"versions": f"These are not versions of {dataset.slug}: {len(missing):,} of {len(names):,}."}
             )
         lines: list[str] = list(attrs.get("items", []))
         if "file" in attrs:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 100_000
 MAX_LINE = 8_000  # characters; the longest URL that browsers and servers commonly pass
+MAX_KEY_BYTES = 1_000  # an id is its own key, and an index entry of PostgreSQL holds no more than 2,704
 ITEM_COLUMNS = ["report_id", "position", "value", "kind", "key", "outcome", "note"]
 
 
@@ -129,6 +130,9 @@ def _read(item: Item, seen: dict[tuple[str, bytes], int]) -> None:
     except ExpungeError as error:
         item.outcome, item.note = Outcome.INVALID, str(error)[:500]
         return
+    if len(entry.key) > MAX_KEY_BYTES:
+        item.outcome, item.note = Outcome.INVALID, f"Longer than an id can be ({MAX_KEY_BYTES:,} bytes)."
+        return
     item.kind, item.key = entry.kind.value, entry.key
     first = seen.setdefault((item.kind, entry.key), item.position)
     if first != item.position:
@@ -139,4 +143,5 @@ def _nothing_readable(items: Sequence[Item]) -> str:
     if not items:
         return "A report needs at least one item: a URL, host:…, domain:…, md5:… or another key, one a line."
     first = items[0]
-    return f"None of the {len(items):,} lines could be read. Line {first.position:,}: {first.note} Nothing was kept."
+    none = "The only line could not" if len(items) == 1 else f"None of the {len(items):,} lines could"
+    return f"{none} be read. Line {first.position:,}: {first.note} Nothing was kept."

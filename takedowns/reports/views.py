@@ -15,6 +15,7 @@ from registry.datasets.models import Dataset
 from registry.lib.errors import Refused
 from registry.lib.ids import secret_digest
 from registry.lib.uploads import check_upload
+from registry.lib.words import counted
 from takedowns.reports.forms import ReportForm
 from takedowns.reports.models import Category, Outcome, Report
 from takedowns.reports.refusals import where_to_turn
@@ -42,7 +43,7 @@ def _report_send(request: HttpRequest) -> HttpResponse:
     if (wait := report_wait(request)) is not None:
         form.add_error(
             None,
-            f"Many reports came from your address. Nothing was sent: try again in {wait // 60 + 1} minutes.",
+            f"Many reports came from your address. Nothing was sent: try again in {counted(wait // 60 + 1, 'minute')}.",
         )
         return _report_form(request, form, status=429)
     try:

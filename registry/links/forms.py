@@ -1,0 +1,31 @@
+"""What the page of a version's links asks for."""
+
+from __future__ import annotations
+
+from django import forms
+
+from registry.links.panel import MAX_SIZE
+from registry.links.services import MAX_BUDGET
+
+
+class PanelForm(forms.Form):
+    """How many links to draw."""
+
+    size = forms.IntegerField(
+        min_value=1,
+        max_value=MAX_SIZE,
+        initial=10_000,
+        label="Links to check",
+        help_text="10,000 tell any share within about one percentage point, however large the version.",
+    )
+
+
+class BudgetForm(forms.Form):
+    """How many links a day."""
+
+    daily_budget = forms.IntegerField(
+        min_value=1,
+        max_value=MAX_BUDGET,
+        label="Links a day",
+        help_text="Over all versions of the dataset, counted from midnight UTC.",
+    )

@@ -1,0 +1,60 @@
+"""Observations by month: each month is a partition of its own, made when it is first written to, dropped when too old."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import connection, transaction
+from psycopg import sql
+
+from registry.lib.copying import copy_rows
+from registry.links.models import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+COLUMNS = ("link_id", "at", "outcome", "status", "milliseconds")
+_TABLE = "registry_observation"
+_PARTITION = re.compile(rf"{_TABLE}_(\d{{4}})_(\d{{2}})")
+_LOCK = 0x6C696E6B  # advisory: two workers must not make the same partition
+
+
+def observations_write(rows: Iterable[Sequence[Any]], at: datetime) -> None:
+    """Append rows of COLUMNS, all of the month of `at`, in the caller's transaction."""
+    partition_make(at)
+    copy_rows(Observation, COLUMNS, rows)
+
+
+def partition_make(at: datetime) -> None:
+    """Make the partition of the month of `at` (UTC) unless it is there."""
+    first = datetime(at.year, at.month, 1, tzinfo=UTC)
+    after = datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
+    name = f"{_TABLE}_{at:%Y_%m}"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
+        if cursor.fetchone() == (True,):
+            return
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute(
+            sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
+                sql.Identifier(name), sql.Identifier(_TABLE), first.isoformat(), after.isoformat()
+            )
+        )
+
+
+def observations_expire(now: datetime) -> list[str]:
+    """Drop the months that lie more than LINKS_KEEP_MONTHS before this one; returns the names of what was dropped."""
+    keep_from = now.year * 12 + now.month - settings.LINKS_KEEP_MONTHS
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [_TABLE]
+        )
+        months = [_PARTITION.fullmatch(name) for (name,) in cursor.fetchall()]
+        old = [month[0] for month in months if month and int(month[1]) * 12 + int(month[2]) < keep_from]
+        for name in old:
+            cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    return sorted(old)

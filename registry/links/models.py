@@ -1,0 +1,196 @@
+"""Hosts with their politeness, links with their standing, the panel of each version, and what each attempt saw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+from registry.datasets.models import Version
+from registry.links.outcomes import Outcome
+from registry.links.states import LinkState
+
+if TYPE_CHECKING:
+    from registry.datasets.models import Viewer
+
+MIN_DELAY, MAX_DELAY = 1.0, 60.0  # seconds between two requests to one host
+
+
+class Host(models.Model):
+    """A host that links lead to, and how politely it is asked: for every dataset together.
+
+    A batch holds a host, and with it all of its links, by writing a lease: no two workers ever ask a host at a time.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=255, unique=True, help_text="As in the key host.c1")
+    due_at = models.DateTimeField(null=True, help_text="When the first of its links is due; null: none is")
+    next_at = models.DateTimeField(default=timezone.now, help_text="Not asked before, whoever is due")
+    delay = models.FloatField(default=MIN_DELAY, help_text="Seconds between requests; only errors raise it")
+    fails = models.PositiveSmallIntegerField(default=0, help_text="Times in a row that it failed as a whole")
+    robots = models.TextField(blank=True, help_text="Its robots.txt, as far as we read it")
+    robots_status = models.PositiveSmallIntegerField(
+        default=0, help_text="With which status it came; 0: not at all"
+    )
+    robots_at = models.DateTimeField(null=True, help_text="When it was asked for")
+    opted_out_at = models.DateTimeField(null=True, help_text="Since when its owner wants no requests of ours")
+    lease = models.UUIDField(null=True, help_text="The batch that asks it now")
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(delay__gte=MIN_DELAY, delay__lte=MAX_DELAY), name="host_delay_polite"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(lease__isnull=True, lease_until__isnull=True)
+                | models.Q(lease__isnull=False, lease_until__isnull=False),
+                name="host_lease_has_end",
+            ),
+        ]
+        indexes = [
+            # The schedule: hosts with something due, the longest due first.
+            models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="host_schedule"),
+            # Leases that are held now, and those that ran out.
+            models.Index(fields=["lease_until"], condition=models.Q(lease__isnull=False), name="host_leased"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Link(models.Model):
+    """One URL, once for all versions and datasets that hold it, and how it stands (`states.py`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.BinaryField(max_length=32, unique=True, help_text="url.raw.sha256")
+    url = models.TextField(help_text="As the row has it")
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="links")
+    state = models.CharField(max_length=12, choices=LinkState, default=LinkState.UNCHECKED)
+    outcome = models.CharField(max_length=20, choices=Outcome, blank=True, help_text="Of the last attempt")
+    status = models.PositiveSmallIntegerField(default=0, help_text="HTTP status of the last answer; 0: none")
+    target = models.TextField(blank=True, help_text="Where redirects led at last")
+    opt_outs = ArrayField(
+        models.CharField(max_length=20), default=list, help_text="Directives that its answer declared"
+    )
+    failures = models.PositiveSmallIntegerField(default=0)
+    host_failures = models.PositiveSmallIntegerField(default=0)
+    failed_at = models.DateTimeField(null=True, help_text="The last failure that counted")
+    checked_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(
+        null=True, default=timezone.now, help_text="1970: somebody asked for it now"
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=LinkState.values), name="link_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(outcome="") | models.Q(outcome__in=Outcome.values),
+                name="link_outcome_known",
+            ),
+            # Excluded links are never due, so no schedule can hand one out.
+            models.CheckConstraint(
+                condition=~models.Q(state="excluded") | models.Q(due_at__isnull=True),
+                name="link_excluded_is_not_due",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="dead") | models.Q(failures__gte=3), name="link_dead_failed_often"
+            ),
+        ]
+        indexes = [
+            # What of a host is due.
+            models.Index(
+                fields=["host", "due_at"], condition=models.Q(due_at__isnull=False), name="link_schedule"
+            ),
+            models.Index(fields=["id"], condition=models.Q(state="excluded"), name="link_excluded"),
+        ]
+
+    def __str__(self) -> str:
+        return bytes(self.key).hex()
+
+
+class PanelQuerySet(models.QuerySet["Panel"]):
+    """Panels, and who may see them."""
+
+    def visible_to(self, user: Viewer) -> PanelQuerySet:
+        """Those of the versions that the user may see."""
+        return self.filter(version__in=Version.objects.visible_to(user))
+
+
+class Panel(models.Model):
+    """The rows of one version that are asked after: those with the smallest keyed hash of their URL (`panel.py`)."""
+
+    version = models.OneToOneField(Version, on_delete=models.CASCADE, primary_key=True, related_name="panel")
+    size = models.PositiveIntegerField(help_text="Links in it at most")
+    rows_read = models.BigIntegerField(default=0, help_text="Rows of the version that it was drawn from")
+    urls_unusable = models.BigIntegerField(default=0, help_text="Drawn, but of no host: never asked for")
+    drawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    drawn_at = models.DateTimeField(null=True, help_text="Null: it is being drawn for the first time")
+
+    objects = PanelQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"panel of {self.version}"
+
+
+class PanelRow(models.Model):
+    """One link of a panel, at the first row of the version that holds it."""
+
+    id = models.BigAutoField(primary_key=True)
+    panel = models.ForeignKey(Panel, on_delete=models.CASCADE, related_name="panel_rows")
+    link = models.ForeignKey(Link, on_delete=models.PROTECT, related_name="panel_rows")
+    shard = models.ForeignKey("registry.Shard", on_delete=models.PROTECT, related_name="+")
+    row = models.BigIntegerField(help_text="Row index in the shard")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["panel", "link"], name="panelrow_link_once"),
+            models.CheckConstraint(condition=models.Q(row__gte=0), name="panelrow_row_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.shard_id}:{self.row}"
+
+
+class LinkPolicy(models.Model):
+    """How a dataset's links are checked. Without one they are not: drawing its first panel makes one."""
+
+    dataset = models.OneToOneField(
+        "registry.Dataset", on_delete=models.CASCADE, primary_key=True, related_name="link_policy"
+    )
+    daily_budget = models.PositiveIntegerField(default=20_000, help_text="Links checked a day (UTC) at most")
+    paused_at = models.DateTimeField(null=True)
+    day = models.DateField(null=True, help_text="The day that `spent` is of")
+    spent = models.PositiveIntegerField(default=0, help_text="Links handed out on that day")
+
+    class Meta:
+        verbose_name_plural = "link policies"
+
+    def __str__(self) -> str:
+        return f"links of {self.dataset_id}"
+
+
+class Observation(models.Model):
+    """What one attempt saw. Partitioned by month (`history.py`): a month that is past its time is dropped whole."""
+
+    pk = models.CompositePrimaryKey("link_id", "at")
+    link = models.ForeignKey(Link, on_delete=models.CASCADE, related_name="observations")
+    at = models.DateTimeField()
+    outcome = models.CharField(max_length=20, choices=Outcome)
+    status = models.PositiveSmallIntegerField(default=0)
+    milliseconds = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(outcome__in=Outcome.values), name="observation_outcome_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} at {self.at}"

@@ -1,0 +1,281 @@
+"""The schedule: PostgreSQL knows what is due, and hands it out once.
+
+A worker that is woken takes hosts with something due (`FOR UPDATE SKIP LOCKED`), writes its lease on them, and gets at
+most `LINKS_AT_ONCE` of their links. A lease is on the host, so that nobody else asks that host meanwhile. What the
+worker saw is written in one statement, only for hosts whose lease is still its own, and the leases end. A worker that
+dies leaves its leases behind: when they run out, its links are handed out again, for nothing else was changed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Case, Exists, F, Min, OuterRef, Q, Subquery, Value, When, Window
+from django.db.models.functions import RowNumber
+from django.utils import timezone
+
+from registry.links.exclusion import excluded_rows, excluded_urls
+from registry.links.history import observations_write
+from registry.links.models import Host, Link, LinkPolicy, PanelRow
+from registry.links.outcomes import Outcome
+from registry.links.states import LinkState, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from django.db.models import QuerySet
+
+    from registry.links.outcomes import Seen
+
+LINKS_AT_ONCE = 1_000
+PER_HOST = 50
+HOSTS_AT_ONCE = 500
+LEASE = timedelta(minutes=10)  # longer than a batch may last (checker.BATCH_SECONDS) and its writing
+WAIT = timedelta(hours=1)
+NOW = datetime(1970, 1, 1, tzinfo=UTC)  # due since then: somebody asked for it, so it comes first
+
+
+@dataclass(slots=True)
+class Batch:
+    """Links that one worker may ask for now, with their hosts, until `lease` runs out."""
+
+    lease: uuid.UUID
+    links: list[Link] = field(default_factory=list)
+    hosts: dict[int, Host] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of one link of a batch."""
+
+    link: int
+    at: datetime
+    seen: Seen
+    standing: Standing
+    milliseconds: int
+
+
+def batch_claim(now: datetime | None = None) -> Batch | None:
+    """Take what is due, as far as budgets allow; None when nothing is, or enough batches are under way.
+
+    Links that are excluded by now are marked so and not handed out.
+    """
+    now = now or timezone.now()
+    under_way = Host.objects.filter(lease_until__gte=now).values("lease").distinct().count()
+    if under_way >= settings.LINKS_BATCHES:
+        return None
+    with transaction.atomic():
+        left = _budgets(now)
+        if not left:
+            return None
+        hosts = {host.pk: host for host in _hosts_free(now, left)}
+        if not hosts:
+            return None
+        links = _exclude(_links_due(now, hosts, left))
+        taken = _within(links, left, now)
+        batch = Batch(uuid.uuid4(), taken, {link.host_id: hosts[link.host_id] for link in taken})
+        Host.objects.filter(pk__in=batch.hosts).update(lease=batch.lease, lease_until=now + LEASE)
+        hosts_due(hosts.keys() - batch.hosts.keys())
+    return batch if taken else None
+
+
+def hosts_take(batch: Batch, names: Collection[str], now: datetime | None = None) -> dict[str, Host]:
+    """Lease further hosts, to which redirects led, for the batch; returns by name those that it may ask now.
+
+    A host that another batch holds, or that rests, is not among them. New names become hosts.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        Host.objects.bulk_create(
+            [Host(name=name, next_at=now) for name in sorted(names)], ignore_conflicts=True
+        )
+        free = Host.objects.select_for_update(skip_locked=True).filter(
+            Q(lease=batch.lease) | Q(lease=None) | Q(lease_until__lt=now), name__in=names, next_at__lte=now
+        )
+        found = {host.name: host for host in free}
+        for host in found.values():
+            batch.hosts[host.pk] = host
+        Host.objects.filter(pk__in=[host.pk for host in found.values()]).update(
+            lease=batch.lease, lease_until=now + LEASE
+        )
+    return found
+
+
+def batch_record(batch: Batch, attempts: Sequence[Attempt], *, waiting: Collection[int] = ()) -> int:
+    """Write what a batch saw and end its leases; returns of how many links. What was leased to others is left alone.
+
+    `waiting` are links whose redirects led to a host that could not be asked: they are due again in WAIT.
+    """
+    with transaction.atomic():
+        held = set(
+            Host.objects.select_for_update()
+            .filter(lease=batch.lease)
+            .values_list("pk", flat=True)
+            .order_by("pk")
+        )
+        written = set(_links_update(batch.lease, attempts))
+        by_month: dict[tuple[int, int], list[Attempt]] = defaultdict(list)
+        for attempt in attempts:
+            if attempt.link in written and attempt.seen.outcome != Outcome.POLICY_NO_FETCH:
+                by_month[attempt.at.year, attempt.at.month].append(attempt)
+        for month in by_month.values():
+            observations_write(
+                ((a.link, a.at, a.seen.outcome.value, a.seen.status, a.milliseconds) for a in month),
+                month[0].at,
+            )
+        Link.objects.filter(pk__in=waiting, host__in=held).update(due_at=timezone.now() + WAIT)
+        mine = [host for pk, host in batch.hosts.items() if pk in held]
+        for host in mine:
+            host.lease = host.lease_until = None
+        Host.objects.bulk_update(
+            mine,
+            ["next_at", "delay", "fails", "robots", "robots_status", "robots_at", "lease", "lease_until"],
+            batch_size=200,
+        )
+        hosts_due(held)
+    return len(written)
+
+
+def hosts_due(hosts: Iterable[int]) -> None:
+    """Let these hosts be due when the first of their links is."""
+    first = Link.objects.filter(host=OuterRef("pk")).order_by().values("host").annotate(first=Min("due_at"))
+    Host.objects.filter(pk__in=list(hosts)).update(due_at=Subquery(first.values("first")))
+
+
+def is_anything_due(now: datetime | None = None) -> bool:
+    """Whether a batch could be claimed now."""
+    now = now or timezone.now()
+    under_way = Host.objects.filter(lease_until__gte=now).values("lease").distinct().count()
+    if under_way >= settings.LINKS_BATCHES:
+        return False
+    left = _budgets(now)
+    return bool(left) and _hosts_ready(now, left).exists()
+
+
+def _budgets(now: datetime) -> dict[uuid.UUID, int]:
+    """How many links each dataset may still hand out today; those that are paused or spent are left out."""
+    day = now.astimezone(UTC).date()
+    policies = LinkPolicy.objects.filter(paused_at=None).values_list(
+        "dataset", "daily_budget", "day", "spent"
+    )
+    left = {dataset: budget - (spent if on == day else 0) for dataset, budget, on, spent in policies}
+    return {dataset: links for dataset, links in left.items() if links > 0}
+
+
+def _in_panels(left: Collection[uuid.UUID]) -> QuerySet[PanelRow]:
+    return PanelRow.objects.filter(link=OuterRef("pk"), panel__version__dataset__in=list(left)).order_by("pk")
+
+
+def _hosts_ready(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
+    due = Link.objects.filter(Exists(_in_panels(left)), host=OuterRef("pk"), due_at__lte=now)
+    return Host.objects.filter(
+        Q(lease=None) | Q(lease_until__lt=now),
+        Exists(due),
+        due_at__lte=now,
+        next_at__lte=now,
+        opted_out_at=None,
+    )
+
+
+def _hosts_free(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
+    ready = _hosts_ready(now, left).order_by("due_at", "pk")
+    return ready.select_for_update(of=("self",), skip_locked=True)[:HOSTS_AT_ONCE]
+
+
+def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID]) -> list[Link]:
+    """Due links of these hosts, the longest due first; each with `dataset`, on whose budget it goes."""
+    panels = _in_panels(left)
+    due = (
+        Link.objects.filter(host__in=list(hosts), due_at__lte=now)
+        .annotate(
+            dataset=Subquery(panels.values("panel__version__dataset")[:1]),
+            place=Window(RowNumber(), partition_by=F("host"), order_by=[F("due_at"), F("pk")]),
+        )
+        .filter(place__lte=PER_HOST, dataset__isnull=False)
+    )
+    return list(due.order_by("due_at", "pk")[: 2 * LINKS_AT_ONCE])
+
+
+def _exclude(links: list[Link]) -> list[Link]:
+    """Those that may be contacted; the others are marked as excluded, which takes them off the schedule."""
+    urls = excluded_urls({link.url for link in links})
+    rows = defaultdict(set)
+    for shard, row, link in PanelRow.objects.filter(link__in=links).values_list("shard", "row", "link"):
+        rows[shard, row].add(link)
+    named = {link for row in excluded_rows(rows.keys()) for link in rows[row]}
+    out = {link.pk for link in links if link.url in urls or link.pk in named}
+    if out:
+        Link.objects.filter(pk__in=out).update(**link_excluded())
+    return [link for link in links if link.pk not in out]
+
+
+def link_excluded() -> dict[str, object]:
+    """The fields of a link that is excluded: nothing of what was seen of it stays."""
+    return {
+        "state": LinkState.EXCLUDED,
+        "outcome": Outcome.POLICY_NO_FETCH,
+        "due_at": None,
+        "status": 0,
+        "target": "",
+        "opt_outs": [],
+        "failures": 0,
+        "host_failures": 0,
+        "failed_at": None,
+    }
+
+
+def _within(links: Iterable[Link], left: dict[uuid.UUID, int], now: datetime) -> list[Link]:
+    """As many links as the budgets and a batch allow, and write what is spent."""
+    taken: list[Link] = []
+    spent: dict[uuid.UUID, int] = defaultdict(int)
+    for link in links:
+        dataset = link.dataset  # type: ignore[attr-defined]  # annotated by _links_due
+        if len(taken) < LINKS_AT_ONCE and spent[dataset] < left[dataset]:
+            spent[dataset] += 1
+            taken.append(link)
+    day = now.astimezone(UTC).date()
+    for dataset, count in spent.items():
+        LinkPolicy.objects.filter(dataset=dataset).update(
+            spent=Case(When(day=day, then=F("spent") + count), default=Value(count)), day=day
+        )
+    return taken
+
+
+_UPDATE = """
+UPDATE registry_link AS link
+SET state = v.state, outcome = v.outcome, status = v.status, target = v.target,
+    opt_outs = string_to_array(v.opt_outs, ','), failures = v.failures, host_failures = v.host_failures,
+    failed_at = v.failed_at, checked_at = v.at, due_at = v.due_at
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::int[], %s::int[],
+            %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+    AS v (id, state, outcome, status, target, opt_outs, failures, host_failures, failed_at, at, due_at)
+WHERE link.id = v.id
+    AND EXISTS (SELECT 1 FROM registry_host WHERE registry_host.id = link.host_id AND registry_host.lease = %s)
+RETURNING link.id
+"""
+
+
+def _links_update(lease: uuid.UUID, attempts: Sequence[Attempt]) -> list[int]:
+    """Write every attempt in one statement; returns the ids of the links that were still this lease's."""
+    columns: list[list[Any]] = [
+        [a.link for a in attempts],
+        [a.standing.state.value for a in attempts],
+        [a.seen.outcome.value for a in attempts],
+        [a.seen.status for a in attempts],
+        [a.seen.target for a in attempts],
+        [",".join(a.seen.opt_outs) for a in attempts],
+        [a.standing.failures for a in attempts],
+        [a.standing.host_failures for a in attempts],
+        [a.standing.failed_at for a in attempts],
+        [a.at for a in attempts],
+        [a.standing.due_at for a in attempts],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_UPDATE, [*columns, lease])
+        return [pk for (pk,) in cursor.fetchall()]

@@ -1,0 +1,116 @@
+"""Reading how the links of a version stand.
+
+Links that are excluded show as "cannot be told" wherever they are counted, and are in no list: who sees that a row is
+excluded would learn that somebody reported it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from django.conf import settings
+from django.db.models import Count, Max, Min, Q
+
+from registry.accounts.permissions import organisations_of
+from registry.links.estimates import Estimate, estimate
+from registry.links.models import Panel, PanelRow
+from registry.links.schedule import NOW
+from registry.links.states import LinkState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from registry.datasets.models import Version, Viewer
+
+SHOWN = tuple(state for state in LinkState if state is not LinkState.EXCLUDED)
+_ALIVE = (LinkState.ALIVE, LinkState.MOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the links of a version's panel stand. `waiting` of them were asked for now and are not checked yet.
+
+    `is_whole` tells that the panel is no sample: the version has no more links.
+    """
+
+    panel: Panel
+    counts: dict[LinkState, int]
+    estimate: Estimate | None
+    opted_out: int
+    checked_first: datetime | None
+    checked_last: datetime | None
+    waiting: int
+    is_whole: bool
+    vantage: str  # from where links were asked
+
+
+@dataclass(frozen=True, slots=True)
+class HostHealth:
+    """How many links of a panel lead to a host, and how many of them are dead or fail."""
+
+    name: str
+    links: int
+    dead: int
+    failing: int
+
+
+def version_health(version: Version) -> Health | None:
+    """How the version's links stand; None without a panel that was drawn. Three queries for any size."""
+    panel = Panel.objects.filter(version=version, drawn_at__isnull=False).first()
+    if panel is None:
+        return None
+    rows = PanelRow.objects.filter(panel=panel)
+    states, hosts = [], []
+    for state, host in rows.values_list("link__state", "link__host"):
+        states.append(LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state))
+        hosts.append(host)
+    # A URL that leads to no host is a row that cannot be told, and shares its host with no other.
+    states += [LinkState.UNVERIFIABLE] * panel.urls_unusable
+    hosts += range(-panel.urls_unusable, 0)
+    times = rows.aggregate(first=Min("link__checked_at"), last=Max("link__checked_at"))
+    return Health(
+        panel=panel,
+        counts={state: states.count(state) for state in SHOWN},
+        estimate=estimate(
+            np.array([state in _ALIVE for state in states]),
+            np.array([state == LinkState.DEAD for state in states]),
+            np.array(hosts, np.int64),
+            whole=len(states) < panel.size,
+        ),
+        is_whole=len(states) < panel.size,
+        opted_out=rows.exclude(link__opt_outs=[]).count(),
+        checked_first=times["first"],
+        checked_last=times["last"],
+        waiting=rows.filter(link__due_at=NOW).count(),
+        vantage=settings.LINKS_VANTAGE,
+    )
+
+
+def worst_hosts(version: Version, limit: int = 10) -> list[HostHealth]:
+    """The hosts with the most links of the version's panel that are dead or fail, worst first."""
+    dead, failing = Q(link__state=LinkState.DEAD), Q(link__state=LinkState.FAILING)
+    found = (
+        PanelRow.objects.filter(panel__version=version)
+        .exclude(link__state=LinkState.EXCLUDED)
+        .values("link__host__name")
+        .annotate(links=Count("pk"), dead=Count("pk", filter=dead), failing=Count("pk", filter=failing))
+        .filter(Q(dead__gt=0) | Q(failing__gt=0))
+        .order_by("-dead", "-failing", "link__host__name")[:limit]
+    )
+    return [HostHealth(row["link__host__name"], row["links"], row["dead"], row["failing"]) for row in found]
+
+
+def panel_rows(user: Viewer, version: Version) -> QuerySet[PanelRow]:
+    """The rows of a version's panel with their links, for members of its organisation; none for others."""
+    return (
+        PanelRow.objects.filter(
+            panel__version=version, panel__version__dataset__organisation__in=organisations_of(user)
+        )
+        .exclude(link__state=LinkState.EXCLUDED)
+        .select_related("link__host", "panel")
+        .order_by("pk")
+    )

@@ -1,0 +1,80 @@
+"""How links stand, as JSON. No URL is in it: a row is named by its address and its link by its key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from registry.links.models import PanelRow
+from registry.links.outcomes import Outcome
+from registry.links.states import LinkState
+
+
+class ShareOut(serializers.Serializer[Any]):
+    """A share from 0 to 1, with the ends of its 95 % interval."""
+
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class EstimateOut(serializers.Serializer[Any]):
+    """Shares of all links of the version, estimated from the panel."""
+
+    n = serializers.IntegerField(help_text="Links in the panel")
+    hosts = serializers.IntegerField(help_text="Hosts that they lead to")
+    alive = ShareOut()
+    dead = ShareOut()
+    unknown = ShareOut(help_text="Neither known to be alive nor to be dead")
+    dead_at_least = serializers.FloatField(help_text="Lower end of the interval of what is dead")
+    dead_at_most = serializers.FloatField(help_text="Upper end, were all that is unknown dead")
+
+
+class HealthOut(serializers.Serializer[Any]):
+    """How the links of a version stand."""
+
+    drawn_at = serializers.DateTimeField(source="panel.drawn_at", help_text="When the panel was drawn")
+    rows_read = serializers.IntegerField(source="panel.rows_read", help_text="Rows that it was drawn from")
+    is_whole = serializers.BooleanField(help_text="The panel holds every link of the version")
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Links by state")
+    estimate = EstimateOut(allow_null=True)
+    opted_out = serializers.IntegerField(help_text="Links whose answer declares an opt-out")
+    checked_first = serializers.DateTimeField(allow_null=True, help_text="The oldest of the last checks")
+    checked_last = serializers.DateTimeField(allow_null=True)
+    vantage = serializers.CharField(help_text="From where links were asked")
+
+
+class PanelRowOut(serializers.ModelSerializer[PanelRow]):
+    """One link of a panel, at the row that holds it."""
+
+    shard = serializers.CharField(source="shard_id", help_text="SHA-256 of the shard")
+    key = serializers.SerializerMethodField(help_text="url.raw.sha256, hex")
+    host = serializers.CharField(source="link.host.name")
+    state = serializers.ChoiceField(source="link.state", choices=LinkState.choices)
+    outcome = serializers.ChoiceField(
+        source="link.outcome", choices=Outcome.choices, allow_blank=True, help_text="Of the last check"
+    )
+    status = serializers.IntegerField(source="link.status", help_text="HTTP status; 0: no answer")
+    opt_outs = serializers.ListField(child=serializers.CharField(), source="link.opt_outs")
+    checked_at = serializers.DateTimeField(source="link.checked_at", allow_null=True)
+    due_at = serializers.DateTimeField(source="link.due_at", allow_null=True)
+
+    class Meta:
+        model = PanelRow
+        fields = [
+            "shard",
+            "row",
+            "key",
+            "host",
+            "state",
+            "outcome",
+            "status",
+            "opt_outs",
+            "checked_at",
+            "due_at",
+        ]
+
+    def get_key(self, row: PanelRow) -> str:
+        """Return the key in hex."""
+        return bytes(row.link.key).hex()

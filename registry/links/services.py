@@ -1,0 +1,144 @@
+"""What a maintainer does with the links of a dataset, what the operator does with hosts, and what the clock does.
+
+Drawing a panel is in `panel.py`; checking itself in `schedule.py` and `checker.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import require_role
+from registry.auditlog.services import audit_append
+from registry.lib.errors import NotAllowed, Refused
+from registry.links.checker import batch_check
+from registry.links.exclusion import excluded_rows, excluded_urls
+from registry.links.history import observations_expire
+from registry.links.models import Host, Link, LinkPolicy, PanelRow
+from registry.links.schedule import NOW, batch_claim, hosts_due
+from registry.links.states import LinkState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.accounts.models import User
+    from registry.datasets.models import Dataset, Version
+
+MAX_BUDGET = 1_000_000
+_AT_ONCE = 1_000
+
+
+def links_pause(*, actor: User, dataset: Dataset) -> LinkPolicy:
+    """Hand out no more links of a dataset; a batch under way ends. Maintainer and up. Raises Refused."""
+    return _policy_change(actor, dataset, "links_pause", paused_at=timezone.now())
+
+
+def links_resume(*, actor: User, dataset: Dataset) -> LinkPolicy:
+    """Hand out links of a dataset again. Maintainer and up. Raises Refused."""
+    return _policy_change(actor, dataset, "links_resume", paused_at=None)
+
+
+def links_budget(*, actor: User, dataset: Dataset, daily_budget: int) -> LinkPolicy:
+    """Set how many links of a dataset are checked a day at most. Maintainer and up. Raises Refused."""
+    if not 1 <= daily_budget <= MAX_BUDGET:
+        raise Refused(f"A day's budget is between 1 and {MAX_BUDGET:,} links. To check none, pause.")
+    return _policy_change(actor, dataset, "links_budget", daily_budget=daily_budget)
+
+
+def links_check_now(*, actor: User, version: Version) -> int:
+    """Let every link of a version's panel come first; returns how many. Maintainer and up. Raises Refused.
+
+    Hosts are asked as politely as ever, and the day's budget holds. Excluded links stay so.
+    """
+    organisation = version.dataset.organisation
+    require_role(actor, organisation, Role.MAINTAINER)
+    with transaction.atomic():
+        rows = PanelRow.objects.filter(panel__version=version)
+        links = Link.objects.filter(pk__in=rows.values("link"), due_at__isnull=False)
+        count = links.update(due_at=NOW)
+        if not count:
+            raise Refused(f"No link of {version} can be checked. Draw its panel first.")
+        hosts_due(rows.values_list("link__host", flat=True).distinct())
+        audit_append(
+            actor=actor,
+            action="links_check_now",
+            subject=version,
+            organisation=organisation,
+            data={"links": count},
+        )
+    return count
+
+
+def host_opt_out(*, actor: User, name: str) -> Host:
+    """Never ask a host again, as its owner wishes; an operator (superuser) does so. Raises Refused."""
+    if not actor.is_superuser:
+        raise NotAllowed("Only an operator of this site opts a host out.")
+    with transaction.atomic():
+        host, _ = Host.objects.get_or_create(name=name.strip().lower().removesuffix("."))
+        if host.opted_out_at is None:
+            Host.objects.filter(pk=host.pk).update(opted_out_at=timezone.now())
+            Link.objects.filter(host=host).exclude(state=LinkState.EXCLUDED).update(
+                state=LinkState.UNVERIFIABLE, outcome="opted_out"
+            )
+            audit_append(actor=actor, action="host_opt_out", subject=host, organisation=None)
+    host.refresh_from_db()
+    return host
+
+
+def links_check() -> int:
+    """Claim one batch, check it and write what was seen; returns how many links, 0 when nothing is due."""
+    batch = batch_claim()
+    return batch_check(batch) if batch else 0
+
+
+def links_review() -> int:
+    """Let excluded links be due again that no report or removal excludes any more; returns how many."""
+    freed, last = 0, 0
+    while page := list(Link.objects.filter(state=LinkState.EXCLUDED, pk__gt=last).order_by("pk")[:_AT_ONCE]):
+        last = page[-1].pk
+        freed += _review(page)
+    return freed
+
+
+def history_expire() -> list[str]:
+    """Drop the months of observations that are too old; returns their names."""
+    return observations_expire(timezone.now())
+
+
+def _review(page: Sequence[Link]) -> int:
+    urls = excluded_urls({link.url for link in page})
+    of_row = {
+        (shard, row): link
+        for shard, row, link in PanelRow.objects.filter(link__in=page).values_list("shard", "row", "link")
+    }
+    named = {of_row[row] for row in excluded_rows(of_row.keys())}
+    # One with a status redirected to what is excluded: where it leads now is not looked at before long.
+    recent = timezone.now() - timedelta(days=30)
+    led = {link.pk for link in page if link.status and link.checked_at and link.checked_at > recent}
+    free = [link for link in page if link.url not in urls and link.pk not in named | led]
+    with transaction.atomic():
+        Link.objects.filter(pk__in=[link.pk for link in free]).update(
+            state=LinkState.UNCHECKED, outcome="", status=0, due_at=timezone.now()
+        )
+        hosts_due({link.host_id for link in free})
+    return len(free)
+
+
+def _policy_change(actor: User, dataset: Dataset, action: str, **fields: object) -> LinkPolicy:
+    require_role(actor, dataset.organisation, Role.MAINTAINER)
+    with transaction.atomic():
+        # What says the same already is left alone, so that the log holds changes only.
+        same = Q(
+            **{f"{name}__isnull": value is None for name, value in fields.items() if name == "paused_at"}
+        )
+        if "paused_at" in fields and LinkPolicy.objects.filter(same, dataset=dataset).exists():
+            return LinkPolicy.objects.get(dataset=dataset)
+        policy, _ = LinkPolicy.objects.update_or_create(dataset=dataset, defaults=fields)
+        data = {"daily_budget": policy.daily_budget, "paused": policy.paused_at is not None}
+        audit_append(actor=actor, action=action, subject=policy, organisation=dataset.organisation, data=data)
+    return policy

@@ -1,0 +1,183 @@
+"""Pages: how the links of a version stand, what a maintainer does about them, and who we are to those we ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import has_role, require_role
+from registry.datasets.selectors import version_list
+from registry.jobs.models import Job
+from registry.jobs.services import ALIVE
+from registry.lib.errors import Refused
+from registry.lib.form_page import form_page
+from registry.links import panel, services
+from registry.links.forms import BudgetForm, PanelForm
+from registry.links.models import LinkPolicy
+from registry.links.selectors import version_health, worst_hosts
+from registry.links.states import LinkState
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.http import HttpRequest, HttpResponse
+
+    from registry.accounts.requests import SignedIn
+    from registry.datasets.models import Version
+    from registry.links.selectors import Health
+
+MEANINGS = {
+    LinkState.ALIVE: "good",
+    LinkState.MOVED: "good",
+    LinkState.FAILING: "attention",
+    LinkState.DEAD: "danger",
+}
+DEFINITIONS = {
+    LinkState.ALIVE: "answers, or redirects within its site",
+    LinkState.MOVED: "redirects to another site",
+    LinkState.FAILING: "failed, but not often enough to call it dead",
+    LinkState.DEAD: "failed three times, each at least 72 hours after the one before",
+    LinkState.UNVERIFIABLE: "its host refuses us, or we may not ask",
+    LinkState.UNCHECKED: "waits for its first check",
+}
+
+
+@require_safe
+def version_links(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """How the links of a version stand: counts and estimate for everybody, hosts and acts for members."""
+    version = _version(request, slug, name)
+    return render(request, "registry/links/version_links.html", _context(request, version))
+
+
+@login_required
+@require_http_methods(["POST"])
+def panel_draw(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Draw the links to check; leads to the job."""
+    version = _version(request, slug, name)
+    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    form = PanelForm(request.POST)
+
+    def act() -> HttpResponse:
+        job = panel.panel_draw(actor=request.user, version=version, size=form.cleaned_data["size"])
+        return redirect("job_detail", job.pk)
+
+    context = _context(request, version) | {"panel_form": form}
+    return form_page(request, "registry/links/version_links.html", form, act, **context)
+
+
+@login_required
+@require_http_methods(["POST"])
+def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Change how many links a day are checked."""
+    version = _version(request, slug, name)
+    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    form = BudgetForm(request.POST)
+
+    def act() -> HttpResponse:
+        budget = form.cleaned_data["daily_budget"]
+        services.links_budget(actor=request.user, dataset=version.dataset, daily_budget=budget)
+        messages.success(request, f"At most {budget:,} links a day are checked from now on.")
+        return _back(version)
+
+    context = _context(request, version) | {"budget_form": form}
+    return form_page(request, "registry/links/version_links.html", form, act, **context)
+
+
+@login_required
+@require_POST
+def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Let the links of this version come first."""
+    version = _version(request, slug, name)
+    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    try:
+        count = services.links_check_now(actor=request.user, version=version)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{count:,} links come first now. Each host is asked as politely as ever.")
+    return _back(version)
+
+
+@login_required
+@require_POST
+def links_pause(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Check no more links of the dataset."""
+    version = _version(request, slug, name)
+    services.links_pause(actor=request.user, dataset=version.dataset)
+    messages.success(request, "Paused. What is under way ends within five minutes; nothing is lost.")
+    return _back(version)
+
+
+@login_required
+@require_POST
+def links_resume(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Check links of the dataset again."""
+    version = _version(request, slug, name)
+    services.links_resume(actor=request.user, dataset=version.dataset)
+    messages.success(request, "Links are checked again, the longest due first.")
+    return _back(version)
+
+
+@require_safe
+def about_links(request: HttpRequest) -> HttpResponse:
+    """Who asks, why, how politely, and how to make us stop: the address that our requests name."""
+    return render(request, "registry/links/about.html", {"site_url": settings.SITE_URL})
+
+
+def _version(request: HttpRequest, slug: str, name: str) -> Version:
+    return get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+
+
+def _back(version: Version) -> HttpResponse:
+    return redirect("version_links", version.dataset.slug, version.name)
+
+
+def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
+    dataset, health = version.dataset, version_health(version)
+    policy = LinkPolicy.objects.filter(dataset=dataset).first()
+    may_write = has_role(request.user, dataset.organisation, Role.MAINTAINER)
+    is_member = has_role(request.user, dataset.organisation, Role.STAFF)
+    return {
+        "version": version,
+        "dataset": dataset,
+        "crumbs": [
+            ("Datasets", reverse("dataset_list")),
+            (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
+            (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
+        ],
+        "health": health,
+        "states": _states(health),
+        "policy": policy,
+        "is_member": is_member,
+        "may_write": may_write,
+        "hosts": worst_hosts(version) if is_member else [],
+        "job": Job.objects.filter(kind=panel.KIND, subject_id=version.pk, state__in=ALIVE).first()
+        if is_member
+        else None,
+        "panel_form": PanelForm(initial={"size": health.panel.size} if health else None),
+        "budget_form": BudgetForm(initial={"daily_budget": policy.daily_budget}) if policy else None,
+    }
+
+
+def _states(health: Health | None) -> list[tuple[str, str, str, int, float]]:
+    """For each state its name, its meaning, its definition, how many links are in it, and what share."""
+    if health is None:
+        return []
+    total = sum(health.counts.values()) or 1
+    return [
+        (
+            state.label,
+            MEANINGS.get(state, "neutral"),
+            text,
+            health.counts[state],
+            health.counts[state] / total,
+        )
+        for state, text in DEFINITIONS.items()
+    ]

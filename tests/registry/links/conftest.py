@@ -1,0 +1,105 @@
+"""Hosts on 127.0.0.x with a log of what they were asked, and panels whose links lead to them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from registry.links.models import Host, Link, LinkPolicy, Panel, PanelRow
+from tests.factories import make_version
+from tests.registry.lib.safe_http.servers import WebServer, answers
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pytest_django import Settings
+
+    from registry.datasets.models import Version
+    from tests.registry.lib.safe_http.servers import Handler
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as the server saw it."""
+
+    at: float
+    done: float
+    host: str
+    method: str
+    path: str
+    head: str
+
+
+@dataclass
+class Town:
+    """Several hosts with one log. `pages` maps (host, path) to what answers there; the rest is a plain 200."""
+
+    pages: dict[tuple[str, str], Handler] = field(default_factory=dict)
+    log: list[Asked] = field(default_factory=list)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def url(self, host: str, path: str) -> str:
+        return f"http://{host}:{self.ports[host]}{path}"
+
+    def paths(self, host: str) -> list[str]:
+        return [f"{one.method} {one.path}" for one in self.log if one.host == host]
+
+    def handler(self, host: str) -> Handler:
+        def handle(connection: socket.socket, request: bytes) -> None:
+            began = time.monotonic()
+            head = request.decode()
+            method, path, _ = head.split(" ", 2)
+            default = answers(b"", status="404 No") if path == "/robots.txt" else answers(b"x")
+            try:
+                self.pages.get((host, path), default)(connection, request)
+            finally:
+                self.log.append(Asked(began, time.monotonic(), host, method, path, head))
+
+        return handle
+
+
+HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+
+
+@pytest.fixture
+def town(settings: Settings) -> Iterator[Town]:
+    """Three hosts that links may lead to."""
+    town = Town()
+    with ExitStack() as stack:
+        for host in HOSTS:
+            server = stack.enter_context(WebServer(town.handler(host), host=host))
+            town.ports[host] = server.port
+        settings.LINKS_TEST_TARGETS = [f"{host}:{port}" for host, port in town.ports.items()]
+        yield town
+
+
+@pytest.fixture
+def make_panel() -> Callable[[Sequence[str]], Version]:
+    """Make a version with these URLs, every one of them in its panel and due."""
+
+    def make(urls: Sequence[str], version: Version | None = None) -> Version:
+        from expunge.keys import keys_of_url
+
+        version = version or make_version(
+            shards={"0.csv": [{"url": url} for url in urls]}, columns={"url": "url"}
+        )
+        LinkPolicy.objects.get_or_create(dataset=version.dataset)
+        panel, _ = Panel.objects.get_or_create(version=version, size=len(urls), drawn_at=timezone.now())
+        shard = version.shards.get()
+        for row, url in enumerate(urls):
+            keys = {kind.value: text for kind, text in keys_of_url(url).items()}
+            host, _ = Host.objects.get_or_create(name=keys["host.c1"])
+            link, _ = Link.objects.get_or_create(
+                key=bytes.fromhex(keys["url.raw.sha256"]), defaults={"url": url, "host": host}
+            )
+            PanelRow.objects.create(panel=panel, link=link, shard=shard, row=row)
+            Host.objects.filter(pk=host.pk).update(due_at=timezone.now())
+        return version
+
+    return make

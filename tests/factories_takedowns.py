@@ -9,7 +9,7 @@ import takedowns.cases.tasks  # noqa: F401  -- registers the kinds of jobs that 
 from registry.accounts.models import Organisation, Role, User
 from takedowns.cases import services
 from takedowns.reports.categories import seed_categories
-from takedowns.reports.models import Category, Report
+from takedowns.reports.models import Category, Item, Report
 from takedowns.reports.services import report_create
 from tests.factories import make_dataset, make_member, make_organisation, make_version, run_jobs
 
@@ -102,3 +102,9 @@ def make_removal(
     removal = services.case_approve(actor=team.approver, case=case, preview=decision.preview).removal
     assert removal is not None
     return removal
+
+
+def outcomes(case: Case) -> list[str]:
+    """What became of each item of the case, in the order of its lines."""
+    items = Item.objects.filter(report__cases=case).order_by("position")
+    return list(items.values_list("outcome", flat=True))

@@ -9,15 +9,17 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from registry.accounts import services
 from registry.accounts.forms import ApiKeyForm, MemberForm, MemberRoleForm, SignInForm
 from registry.accounts.models import Role
-from registry.accounts.permissions import has_role
+from registry.accounts.permissions import has_role, organisations_of
 from registry.accounts.selectors import member_list, organisation_list
 from registry.lib.errors import Refused
+from registry.lib.form_page import form_page
 from registry.lib.pagination import page_of
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ class SignIn(LoginView):
     template_name = "registry/accounts/sign_in.html"
     authentication_form = SignInForm
     redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        """Members come for their queue; who belongs to no organisation has none."""
+        return reverse("queue" if organisations_of(self.request.user).exists() else "home")
 
 
 sign_in = SignIn.as_view()
@@ -90,25 +96,21 @@ def organisation_detail(request: SignedIn, slug: str) -> HttpResponse:
     """The members; POST adds one. Only members know that the page exists."""
     organisation = _organisation(request, slug)
     form = MemberForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            member = services.member_add(actor=request.user, organisation=organisation, **form.cleaned_data)
-        except Refused as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            messages.success(request, f"{member.user} is now {member.role} of {organisation.name}.")
-            return redirect("organisation_detail", slug)
-    return render(
+
+    def act() -> HttpResponse:
+        member = services.member_add(actor=request.user, organisation=organisation, **form.cleaned_data)
+        messages.success(request, f"{member.user} is now {member.role} of {organisation.name}.")
+        return redirect("organisation_detail", slug)
+
+    return form_page(
         request,
         "registry/accounts/organisation_detail.html",
-        {
-            "organisation": organisation,
-            "form": form,
-            "page": page_of(request, member_list(organisation)),
-            "may_change": has_role(request.user, organisation, Role.MAINTAINER),
-            "roles": Role.choices,
-        },
-        status=HTTPStatus.BAD_REQUEST if form.errors else HTTPStatus.OK,
+        form,
+        act,
+        organisation=organisation,
+        page=page_of(request, member_list(organisation)),
+        may_change=has_role(request.user, organisation, Role.MAINTAINER),
+        roles=Role.choices,
     )
 
 

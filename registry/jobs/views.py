@@ -79,7 +79,7 @@ def _progress(job: Job) -> dict[str, Any]:
         "title": job.stage or job.get_state_display(),
         "done": job.rows_done,
         "total": job.rows_total or None,
-        "unit": "rows",
+        "unit": "row",
         "left": seconds_left(job),
         "poll_url": reverse("job_progress", args=[job.pk]) if job.state in ALIVE else "",
     }

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.lib import svg
+from registry.lib import svg, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,13 @@ _DIGEST_HEAD, _DIGEST_TAIL = 8, 6
 def thousands(value: float | None) -> str:
     """Write a number with thousands separators: 1204 is "1,204"."""
     return MISSING if value is None else f"{value:,}"
+
+
+@register.filter
+def counted(value: int | None, noun: str) -> str:
+    """Write a number with its noun: `rows|counted:"row"` is "1,204 rows", `n|counted:"match,matches"` is "1 match"."""
+    one, _, many = noun.partition(",")
+    return f"{MISSING} {many or one + 's'}" if value is None else words.counted(value, one, many)
 
 
 @register.filter("bytes")
@@ -259,13 +266,17 @@ def nav_link(context: Context, name: str, text: str) -> str:
 
 @register.inclusion_tag("components/_pager.html", takes_context=True)
 def pager(context: Context, page: Page[Any], noun: str = "rows", param: str = "page") -> dict[str, Any]:
-    """Show where we are in a paginated list and links to the other pages, keeping the rest of the query string."""
+    """Show where we are in a paginated list and links to the other pages, keeping the rest of the query string.
+
+    One of several lists on a page has a `param` of its own, which is also the id of its place: links lead back to it.
+    """
     request = context["request"]
+    place = "" if param == "page" else f"#{param}"
 
     def url(number: int) -> str:
         query = request.GET.copy()
         query[param] = str(number)
-        return f"?{query.urlencode()}"
+        return f"?{query.urlencode()}{place}"
 
     numbers: Iterable[int | str] = page.paginator.get_elided_page_range(
         page.number, on_each_side=1, on_ends=1

@@ -12,7 +12,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from registry.accounts.models import User
+from registry.accounts.requests import signed_in
 from registry.lib.errors import Refused
 from registry.lib.pagination import Pages
 from takedowns.cases import services
@@ -94,12 +94,6 @@ class CaseView(APIView):
             raise NotFound
         return found
 
-    def actor(self) -> User:
-        """Who asks; permission_classes let nobody else through."""
-        user = self.request.user
-        assert isinstance(user, User)
-        return user
-
     def given(self, request: Request, serializer: type[S]) -> dict[str, Any]:
         """Return the body, checked."""
         body = serializer(data=request.data)
@@ -177,9 +171,9 @@ class CaseClaim(CaseView):
         request=None,
         responses={200: CaseDetailOut, **REFUSED},
     )
-    def post(self, request: Request, number: str) -> Response:  # noqa: ARG002  the signature of a view
+    def post(self, request: Request, number: str) -> Response:
         """Hold a case for half an hour, or half an hour more."""
-        services.case_claim(actor=self.actor(), case=self.case(number))
+        services.case_claim(actor=signed_in(request), case=self.case(number))
         return self.answer(number)
 
     @extend_schema(
@@ -187,9 +181,9 @@ class CaseClaim(CaseView):
         summary="Release a claim",
         responses={200: CaseDetailOut, **REFUSED},
     )
-    def delete(self, request: Request, number: str) -> Response:  # noqa: ARG002  the signature of a view
+    def delete(self, request: Request, number: str) -> Response:
         """Let go of a case."""
-        services.case_release_claim(actor=self.actor(), case=self.case(number))
+        services.case_release_claim(actor=signed_in(request), case=self.case(number))
         return self.answer(number)
 
 
@@ -206,9 +200,9 @@ class CaseNext(CaseView):
             403: REFUSED[403],
         },
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002  the signature of a view
+    def post(self, request: Request) -> Response:
         """Claim the most urgent case that you can work on."""
-        case = services.case_claim_next(actor=self.actor())
+        case = services.case_claim_next(actor=signed_in(request))
         return Response(status=204) if case is None else self.answer(case.number)
 
 
@@ -221,9 +215,9 @@ class CaseLocate(CaseView):
         request=None,
         responses={200: CaseDetailOut, **REFUSED},
     )
-    def post(self, request: Request, number: str) -> Response:  # noqa: ARG002  the signature of a view
+    def post(self, request: Request, number: str) -> Response:
         """Start locating the items in every version; `located_at` moves when it is done."""
-        services.case_locate(actor=self.actor(), case=self.case(number))
+        services.case_locate(actor=signed_in(request), case=self.case(number))
         return self.answer(number)
 
 
@@ -240,7 +234,7 @@ class CaseMark(CaseView):
         """Mark items to be kept, or take the mark off."""
         case, given = self.case(number), self.given(request, MarkIn)
         services.item_mark(
-            actor=self.actor(),
+            actor=signed_in(request),
             case=case,
             items=given["items"],
             outcome=Outcome(given["outcome"]),
@@ -262,7 +256,7 @@ class CasePropose(CaseView):
         """Propose an outcome for every item of a case."""
         case, given = self.case(number), self.given(request, ProposeIn)
         services.case_propose(
-            actor=self.actor(),
+            actor=signed_in(request),
             case=case,
             statement=given["statement"],
             summary=given["summary"],
@@ -285,7 +279,7 @@ class CaseApprove(CaseView):
     def post(self, request: Request, number: str) -> Response:
         """Approve what somebody else proposed; refused when anything changed since."""
         case, given = self.case(number), self.given(request, ApproveIn)
-        services.case_approve(actor=self.actor(), case=case, preview=given["preview"])
+        services.case_approve(actor=signed_in(request), case=case, preview=given["preview"])
         return self.answer(number)
 
 
@@ -301,7 +295,7 @@ class CaseReturn(CaseView):
     def post(self, request: Request, number: str) -> Response:
         """Send a proposal back to review."""
         case, given = self.case(number), self.given(request, ReturnIn)
-        services.case_return(actor=self.actor(), case=case, reason=given["reason"])
+        services.case_return(actor=signed_in(request), case=case, reason=given["reason"])
         return self.answer(number)
 
 
@@ -320,7 +314,7 @@ class CaseMerge(CaseView):
         into = case_list(request.user).filter(number=given["into"]).first()
         if into is None:
             raise Refused("There is no case of this number. Nothing was changed.")
-        services.case_merge(actor=self.actor(), case=case, into=into)
+        services.case_merge(actor=signed_in(request), case=case, into=into)
         return self.answer(into.number)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from registry.accounts.permissions import organisations_of
 from registry.lib.ids import uuid7
+from registry.lib.words import counted
 from takedowns.cases.states import TRANSITIONS, CaseState
 from takedowns.removals.models import Removal
 from takedowns.reports.models import Category, Item, Report
@@ -120,7 +121,7 @@ class Location(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.item}: {self.rows} rows of {self.shard_id}"
+        return f"{self.item}: {counted(self.rows, 'row')} of {self.shard_id}"
 
 
 class Consequence(models.Model):
@@ -141,7 +142,7 @@ class Consequence(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.case}: {self.rows} rows of {self.version}"
+        return f"{self.case}: {counted(self.rows, 'row')} of {self.version}"
 
 
 class Decision(models.Model):

@@ -15,8 +15,8 @@ from django.db.models import CharField, Count, F, Q, Value, When
 from django.utils import timezone
 
 from registry.lib.ids import secret_digest
+from registry.lib.words import counted
 from takedowns.cases.states import SETTLED, CaseState
-from takedowns.cases.wording import count
 from takedowns.reports.models import Item, Outcome, Report
 
 if TYPE_CHECKING:
@@ -123,12 +123,12 @@ def _words(
     if not removed:
         return "Decided: nothing is removed", "The reasons are below. Nothing more happens with this report."
     if state is CaseState.CLOSED:
-        return f"Done: the rows of {count(removed, 'item')} are out", (
+        return f"Done: the rows of {counted(removed, 'item')} are out", (
             f"A clean release of {report.dataset} without these rows is published. "
             + (f"The public record is advisory {advisory}. " if advisory else "")
             + "Everyone who holds an older version can check and clean their copy with it."
         )
-    return f"Decided: the rows of {count(removed, 'item')} will be removed", (
+    return f"Decided: the rows of {counted(removed, 'item')} will be removed", (
         f"{who} builds a clean release of {report.dataset} without these rows and publishes it. "
         "This page says so when it is out."
     )

@@ -104,7 +104,7 @@ def case_detail(request: HttpRequest, number: str) -> HttpResponse:
 
 def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: Form) -> HttpResponse:
     show = ItemFilter(request.GET, items_with_rows(case))
-    page = page_of(request, show.qs if show.is_valid() else items_with_rows(case))
+    page = page_of(request, show.qs if show.is_valid() else items_with_rows(case), param="items")
     current = request.GET.get("show") or "all"
     counts = item_counts(case)
     decision = decision_open(case)
@@ -122,7 +122,7 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
         "items": [
             {
                 "item": item,
-                "masked": masked(item),
+                "masked": masked(item) if item.key else "",
                 "kind": kind_label(item.kind),
                 "outcome": Outcome(item.outcome).label,
                 "meaning": OUTCOME_MEANING[Outcome(item.outcome)],
@@ -344,7 +344,7 @@ def status(request: HttpRequest, token: str) -> HttpResponse:
     if report is None:
         raise Http404
     found = report_status(report)
-    page = page_of(request, report_items(report, settled=found.settled))
+    page = page_of(request, report_items(report, settled=found.settled), param="items")
     return render(
         request,
         "takedowns/cases/report_status.html",
@@ -363,7 +363,8 @@ def _shown(item: Any) -> dict[str, Any]:
     line: Item = item
     return {
         "position": line.position,
-        "masked": masked(line),
+        # A line that could not be read is named by its number, which stands beside it.
+        "masked": masked(line) if line.key else "",
         "kind": kind_label(line.kind),
         "outcome": Outcome(item.shown_outcome).label,
         "meaning": OUTCOME_MEANING[Outcome(item.shown_outcome)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from registry.lib.words import counted
 from takedowns.cases.states import CaseState
 from takedowns.reports.models import Outcome
 
@@ -46,35 +47,30 @@ OUTCOME_MEANING = {
 }
 
 
-def count(number: int, noun: str) -> str:
-    """Write "1 row", "1,204 rows"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def act_in_words(action: str, data: Mapping[str, Any]) -> tuple[str, str]:
     """Return what an entry of the log says, and its detail, for people; an act this file does not know is named as it is."""
     what = _ACTS.get(action, action.replace("_", " ").capitalize())
     if action == "case_open":
-        return what, f"for {data['report']}, {count(data['items'], 'item')}"
+        return what, f"for {data['report']}, {counted(data['items'], 'item')}"
     if action == "case_located":
         return (
             what,
-            f"{count(data['rows'], 'row')} in {data['affected']} of {count(data['versions'], 'version')}",
+            f"{counted(data['rows'], 'row')} in {data['affected']} of {counted(data['versions'], 'version')}",
         )
     if action == "item_mark":
         act = "to be kept" if data["outcome"] == Outcome.REJECT else "mark taken off"
-        return what, f"{count(data['items'], 'item')}: {act}"
+        return what, f"{counted(data['items'], 'item')}: {act}"
     if action == "case_merge":
-        return what, f"{count(data['reports'], 'report')} moved to {data['into']}"
+        return what, f"{counted(data['reports'], 'report')} moved to {data['into']}"
     if action in {"case_propose", "case_approve"}:
-        return what, f"removes {count(data['rows'], 'row')}"
+        return what, f"removes {counted(data['rows'], 'row')}"
     if action == "removal_create":
         return (
             what,
-            f"{count(data['keys'], 'key')}, {count(data['rows'], 'row')} in {count(data['versions'], 'version')}",
+            f"{counted(data['keys'], 'key')}, {counted(data['rows'], 'row')} in {counted(data['versions'], 'version')}",
         )
     if action == "removal_publish":
         return what, data["advisory"]
     if action == "removal_affects":
-        return what, count(data["rows"], "row")
+        return what, counted(data["rows"], "row")
     return what, ""

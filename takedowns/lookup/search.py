@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from registry.datasets.models import Dataset, Shard, Version
+from registry.lib.words import counted
 from takedowns.releases.models import Release
 from takedowns.removals.models import Removal
 
@@ -104,7 +105,9 @@ def _versions(text: str, user: Viewer) -> list[tuple[Match, bool]]:
 
 def _version_match(version: Version) -> Match:
     url = reverse("version_detail", args=[version.dataset.slug, version.name])
-    return Match("version", str(version), f"{version.get_status_display()}, {version.rows:,} rows", url)
+    return Match(
+        "version", str(version), f"{version.get_status_display()}, {counted(version.rows, 'row')}", url
+    )
 
 
 def _advisories(text: str) -> list[tuple[Match, bool]]:
@@ -136,7 +139,7 @@ def _digests(text: str, user: Viewer) -> list[tuple[Match, bool]]:
         held = shard.version_shards.filter(version__in=seen).select_related("version__dataset")
         newest: Any = held.order_by("-version__dated", "path").first()
         url = reverse("version_detail", args=[newest.version.dataset.slug, newest.version.name])
-        about = f"{newest.path} in {newest.version}, {shard.rows:,} rows"
+        about = f"{newest.path} in {newest.version}, {counted(shard.rows, 'row')}"
         matches.append(
             (
                 Match("shard", shard.digest, about, f"{url}?shard={shard.digest}#shards"),

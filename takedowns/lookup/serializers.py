@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from registry.datasets.serializers import AffectedOut
+
 
 class MatchOut(serializers.Serializer[Any]):
     """One thing that was found."""
@@ -41,28 +43,13 @@ class QueryIn(serializers.Serializer[Any]):
         return attrs
 
 
-class AdvisoryRowsOut(serializers.Serializer[Any]):
-    """An advisory and the rows of the version that it takes out."""
-
-    id = serializers.CharField()
-    rows = serializers.IntegerField()
-
-
-class QueryVersionOut(serializers.Serializer[Any]):
+class QueryVersionOut(AffectedOut):
     """How one version stands."""
 
     dataset = serializers.CharField()
     version = serializers.CharField()
     status = serializers.CharField()
-    affected = serializers.BooleanField()
     rows = serializers.IntegerField()
-    rows_affected = serializers.IntegerField()
-    rows_affected_exact = serializers.BooleanField(
-        help_text="False when advisories may name the same row: then it is at most that many"
-    )
-    advisories = AdvisoryRowsOut(many=True)
-    fixed = serializers.CharField(allow_null=True, help_text="The release to use instead")
-    fixed_root = serializers.CharField(allow_null=True)
 
 
 class QueryOut(serializers.Serializer[Any]):

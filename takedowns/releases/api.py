@@ -12,7 +12,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from registry.accounts.models import User
+from registry.accounts.requests import signed_in
 from registry.datasets.models import Dataset
 from registry.datasets.selectors import version_list
 from registry.lib.pagination import Pages
@@ -72,12 +72,6 @@ class ReleaseView(APIView):
             raise NotFound
         return found
 
-    def actor(self) -> User:
-        """Who asks; permission_classes let nobody else through."""
-        user = self.request.user
-        assert isinstance(user, User)
-        return user
-
 
 class ReleaseDetail(ReleaseView):
     """One release."""
@@ -135,7 +129,9 @@ class ReleaseBuild(ReleaseView):
             raise NotFound
         body = BuildIn(data=request.data)
         body.is_valid(raise_exception=True)
-        release = services.release_build(actor=self.actor(), base=base, form=body.validated_data["form"])
+        release = services.release_build(
+            actor=signed_in(request), base=base, form=body.validated_data["form"]
+        )
         answer = self.release(slug, release.version.name)
         return Response(ReleaseOut(answer).data, status=status.HTTP_202_ACCEPTED)
 
@@ -157,6 +153,6 @@ class ReleasePublish(ReleaseView):
         body.is_valid(raise_exception=True)
         release = self.release(slug, name)
         services.release_publish_start(
-            actor=self.actor(), release=release, root=body.validated_data.get("root", "")
+            actor=signed_in(request), release=release, root=body.validated_data.get("root", "")
         )
         return Response(ReleaseOut(self.release(slug, name)).data, status=status.HTTP_202_ACCEPTED)

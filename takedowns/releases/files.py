@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from expunge.manifest import BadRelease, read_release
+
 if TYPE_CHECKING:
+    from expunge.manifest import ReleaseShard
     from takedowns.releases.models import Release
 
 DATA = "data/"
@@ -51,6 +54,18 @@ def release_files(release: Release) -> list[ReleaseFile]:
     return small + [
         ReleaseFile(f"{DATA}{path}", size, digest, folder / DATA / path) for path, size, digest in shards
     ]
+
+
+def shards_by_path(release: Release) -> dict[str, ReleaseShard]:
+    """What a built release says itself of each shard, by its path in the version: rows of the base and rows removed.
+
+    In the aligned form a shard keeps its rows, so no count of the database tells how many were blanked. Empty where the
+    store does not give `release.json` now: the page then shows the rest.
+    """
+    try:
+        return {shard.name: shard for shard in read_release(release_folder(release)).shards}
+    except BadRelease:
+        return {}
 
 
 def release_file(release: Release, path: str) -> ReleaseFile | None:

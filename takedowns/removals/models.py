@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from registry.accounts.permissions import organisations_of
 from registry.lib.ids import uuid7
+from registry.lib.words import counted
 from takedowns.reports.models import Category
 
 if TYPE_CHECKING:
@@ -104,4 +105,4 @@ class AffectedVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.removal}: {self.rows} rows of {self.version}"
+        return f"{self.removal}: {counted(self.rows, 'row')} of {self.version}"

@@ -9,6 +9,7 @@ from django.db.models import OuterRef, Prefetch, Subquery, Sum
 
 from expunge.keys import KeyKind
 from expunge.lists import Entry
+from registry.lib.words import counted
 from takedowns.removals.models import AffectedVersion, Removal, RemovalKey
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def advisory_osv(removal: Removal) -> dict[str, Any]:
     if removal.withdrawn_at:
         record["withdrawn"] = _rfc3339(removal.withdrawn_at)
     return record | {
-        "summary": f"{rows:,} rows of {removal.dataset.name} must go: {removal.category.label}",
+        "summary": f"{counted(rows, 'row')} of {removal.dataset.name} must go: {removal.category.label}",
         "details": removal.summary,
         "affected": affected,
         "database_specific": {"category": removal.category_id, "rows": rows},

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry.datasets.models import LineageEdge, Version, VersionDiff, VersionStatus
-from registry.datasets.selectors import dataset_list, lineage_down, lineage_up, version_list
+from registry.datasets.models import LineageEdge, Version, VersionStatus
+from registry.datasets.selectors import (
+    dataset_list,
+    diffs_by_version,
+    lineage_down,
+    lineage_up,
+    version_list,
+)
 from takedowns.lookup.selectors import advisories_by_dataset, standings, state_date, version_recommended
 from takedowns.transparency.drawing import Edge, lineage_drawing
 from takedowns.transparency.wording import VERSION_MEANING, Answer, dataset_answer
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
     from django.utils.safestring import SafeString
 
-    from registry.datasets.models import Dataset, DatasetQuerySet, Viewer
+    from registry.datasets.models import Dataset, DatasetQuerySet, VersionDiff, Viewer
     from registry.datasets.selectors import LineageStep
     from takedowns.lookup.selectors import Standing
 
@@ -65,22 +72,26 @@ def datasets_shown(user: Viewer) -> DatasetQuerySet:
 
 
 def dataset_rows(datasets: Sequence[Dataset]) -> list[DatasetRow]:
-    """One page of the list, in four queries."""
-    found = standings(
-        Version.objects.filter(dataset__in=datasets)
+    """One page of the list, in as many queries for many as for one."""
+    public = public_standings(dataset.pk for dataset in datasets)
+    advisories = advisories_by_dataset(dataset.pk for dataset in datasets)
+    return [
+        DatasetRow(dataset, version_recommended(public[dataset.pk]), advisories.get(dataset.pk, 0))
+        for dataset in datasets
+    ]
+
+
+def public_standings(dataset_ids: Iterable[UUID]) -> defaultdict[UUID, list[Standing]]:
+    """How the public versions of each dataset stand; an empty list for a dataset that has none."""
+    versions = (
+        Version.objects.filter(dataset__in=list(dataset_ids))
         .exclude(status=VersionStatus.DRAFT)
         .select_related("dataset", "base")
     )
-    by_dataset: dict[UUID, list[Standing]] = {}
-    for standing in found.values():
-        by_dataset.setdefault(standing.version.dataset_id, []).append(standing)
-    advisories = advisories_by_dataset(dataset.pk for dataset in datasets)
-    return [
-        DatasetRow(
-            dataset, version_recommended(by_dataset.get(dataset.pk, [])), advisories.get(dataset.pk, 0)
-        )
-        for dataset in datasets
-    ]
+    by_dataset: defaultdict[UUID, list[Standing]] = defaultdict(list)
+    for standing in standings(versions).values():
+        by_dataset[standing.version.dataset_id].append(standing)
+    return by_dataset
 
 
 def dataset_standing(dataset: Dataset, user: Viewer) -> tuple[Answer, list[VersionRow]]:
@@ -94,26 +105,9 @@ def dataset_standing(dataset: Dataset, user: Viewer) -> tuple[Answer, list[Versi
     return dataset_answer(public), rows
 
 
-def diffs_by_version(versions: Iterable[Version]) -> dict[UUID, VersionDiff]:
-    """For each version the figures against the nearest earlier public one that it was compared with."""
-    rows = (
-        VersionDiff.objects.filter(new__in=versions)
-        .exclude(old__status=VersionStatus.DRAFT)
-        .select_related("old")
-        # The nearest one comes last and stays.
-        .order_by("old__dated", "old__created_at")
-    )
-    return {row.new_id: row for row in rows}
-
-
 def recommended(dataset: Dataset) -> Version | None:
     """The version of the dataset to use."""
-    public = (
-        Version.objects.filter(dataset=dataset)
-        .exclude(status=VersionStatus.DRAFT)
-        .select_related("base", "dataset")
-    )
-    return version_recommended(standings(public).values())
+    return version_recommended(public_standings([dataset.pk])[dataset.pk])
 
 
 def dataset_lineage(dataset: Dataset, user: Viewer) -> tuple[list[LineageRow], SafeString | str]:

@@ -15,13 +15,14 @@ from django.views.decorators.http import require_safe
 
 from registry.auditlog.selectors import audit_timeline
 from registry.datasets.filters import DatasetFilter
+from registry.datasets.key_index import index_coverage
 from registry.datasets.models import Dataset, VersionStatus
-from registry.datasets.selectors import version_list
+from registry.datasets.selectors import diffs_by_version, version_list
 from registry.jobs.models import Job
 from registry.jobs.services import ALIVE
 from registry.lib.pagination import page_of
 from takedowns.lookup.selectors import standings
-from takedowns.releases.files import release_files
+from takedowns.releases.files import release_files, shards_by_path
 from takedowns.releases.forms import BuildForm
 from takedowns.releases.models import Release, ReleaseState
 from takedowns.releases.permissions import may_release
@@ -35,12 +36,17 @@ from takedowns.transparency.selectors import (
     dataset_rows,
     dataset_standing,
     datasets_shown,
-    diffs_by_version,
     recommended,
     version_lineage,
 )
 from takedowns.transparency.statistics import SMALL_CELL, months, statistics
-from takedowns.transparency.wording import RELEASE_MEANING, VERSION_MEANING, release_answer, version_answer
+from takedowns.transparency.wording import (
+    RELEASE_ACTS,
+    RELEASE_MEANING,
+    VERSION_MEANING,
+    release_answer,
+    version_answer,
+)
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -93,6 +99,8 @@ def version_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     standing = standings([version])[version.pk]
     shards = version.version_shards.select_related("shard").order_by("position")
     wanted = request.GET.get("shard", "").replace("\0", "")
+    if wanted:
+        shards = shards.filter(shard__digest__startswith=wanted)
     up, down, drawing = version_lineage(version, request.user)
     releases = release_list(request.user).filter(base=version)
     context = {
@@ -102,7 +110,7 @@ def version_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "standing": standing,
         "answer": version_answer(standing, recommended(dataset)),
         "diff": diffs_by_version([version]).get(version.pk),
-        "page": page_of(request, shards.filter(shard__digest__startswith=wanted) if wanted else shards),
+        "shards": page_of(request, shards, param="shards"),
         "wanted": wanted,
         "advisories": page_of(request, standing.advisories, param="advisories"),
         "steps": page_of(request, [*up, *down], param="lineage"),
@@ -117,8 +125,10 @@ def version_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     }
     if standing.fix:
         context |= _commands(request, standing.fix)
-    if may_release(request.user, dataset) and version.base is None:
-        context |= _to_build(version)
+    if may_release(request.user, dataset):
+        context["indexed"], context["indexable"] = index_coverage(version)
+        if version.base is None:
+            context |= _to_build(version)
     return render(request, "takedowns/transparency/version_detail.html", context)
 
 
@@ -129,17 +139,17 @@ def release_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     release = get_object_or_404(seen, dataset__slug=slug, version__name=name)
     standing = standings([release.version])[release.version_id]
     files = release_files(release) if release.root else []
-    base_rows = dict(release.base.version_shards.values_list("path", "shard__rows"))
+    made = shards_by_path(release) if release.root else {}
     shards = release.version.version_shards.select_related("shard").order_by("position")
-    page = page_of(request, shards)
+    page = page_of(request, shards, param="shards")
     context = {
         "release": release,
         "dataset": release.dataset,
         "meaning": RELEASE_MEANING[ReleaseState(release.state)],
         "answer": release_answer(release, standing),
         "small_files": [file for file in files if not file.path.startswith("data/")],
-        "page": page,
-        "shards": [(row, base_rows.get(row.path), _removed(release, row, base_rows)) for row in page],
+        "shards": page,
+        "shard_rows": [(row, made.get(row.path)) for row in page],
         "bytes": sum(file.bytes for file in files),
         "advisories": page_of(
             request,
@@ -192,7 +202,7 @@ def advisory_detail(request: HttpRequest, advisory_id: str) -> HttpResponse:
         "takedowns/transparency/advisory_detail.html",
         {
             "removal": removal,
-            "rows": page_of(request, rows),
+            "rows": page_of(request, rows, param="versions"),
             "total": sum(row.rows for row in bases),
             "bases": len(bases),
             "unfixed": [row for row, fix in rows if fix is None],
@@ -295,16 +305,8 @@ def _to_publish(release: Release) -> dict[str, Any]:
             {
                 "at": entry.at,
                 "who": entry.actor or "the schedule",
-                "what": entry.action.replace("_", " ").capitalize(),
+                "what": RELEASE_ACTS.get(entry.action, entry.action.replace("_", " ").capitalize()),
             }
             for entry in audit_timeline(release)[:HISTORY_MOST]
         ][::-1],
     }
-
-
-def _removed(release: Release, row: Any, base_rows: dict[str, int]) -> int | None:
-    """Rows that a shard lost; an aligned release keeps its rows, so its shards do not tell."""
-    before = base_rows.get(row.path)
-    if before is None or release.form == "aligned":
-        return None
-    return before - int(row.shard.rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry.datasets.models import VersionStatus
+from registry.lib.words import counted
 from takedowns.lookup.selectors import state_date, version_recommended
 from takedowns.releases.models import ReleaseState
 
@@ -31,6 +32,13 @@ RELEASE_MEANING = {
     ReleaseState.FAILED: "danger",
 }
 
+RELEASE_ACTS = {
+    "release_build": "Build started",
+    "release_verified": "Built, verified and signed",
+    "release_publish_start": "Publication started",
+    "release_publish": "Published",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -41,10 +49,10 @@ class Answer:
     detail: str = ""
     use: Version | None = None
 
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 row", "1,204 rows"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    @property
+    def words(self) -> str:
+        """All of it as one text."""
+        return f"{self.headline} {self.detail}".rstrip()
 
 
 def rows_that_must_go(standing: Standing) -> str:

@@ -11,6 +11,11 @@ from django.utils import timezone
 
 from registry.datasets.models import LineageKind, Version, VersionStatus
 from registry.jobs.models import Job, JobState
+from registry.jobs.services import job_run
+from registry.links.models import Link
+from registry.links.panel import panel_draw
+from registry.links.states import LinkState
+from registry.links.tasks import links_check  # noqa: F401  -- the module says how its jobs are done
 from takedowns.cases import services
 from tests.factories import make_dataset, make_edge, make_organisation, make_version
 from tests.factories_takedowns import make_case, make_proposed, make_removal, make_report
@@ -70,6 +75,7 @@ def make_stock(setting: Setting, release: Release) -> Stock:
     advisory = setting.removal
     advisory.refresh_from_db()
     assert advisory.advisory_id
+    _with_links(setting, base)
     public = {
         "home": reverse("home"),
         "search that finds": reverse("search") + "?q=set",
@@ -77,6 +83,8 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "datasets": reverse("dataset_list"),
         "dataset": of_dataset("dataset_detail"),
         "version": of_dataset("version_detail", base.name),
+        "links": of_dataset("version_links", base.name),
+        "who asks for links": reverse("about_links"),
         "release": of_dataset("release_detail", release.version.name),
         "advisories": reverse("advisory_list"),
         "advisory": reverse("advisory_detail", args=[advisory.advisory_id]),
@@ -91,13 +99,14 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "queue": reverse("queue"),
         "queue without a match": reverse("queue") + "?q=zzz",
         **{f"case {state}": reverse("case_detail", args=[case.number]) for state, case in cases.items()},
-        "case in review": reverse("case_detail", args=[cases["in review"].number]) + "?page=21",
+        "case in review": reverse("case_detail", args=[cases["in review"].number]) + "?items=21",
         "jobs": reverse("job_list"),
         "job failed": reverse("job_detail", args=[failed.pk]),
         "job running": reverse("job_detail", args=[running.pk]),
         "dataset to create": reverse("dataset_create"),
         "version to register": of_dataset("version_create"),
         "draft": of_dataset("version_detail", draft.name),
+        "links of a draft": of_dataset("version_links", draft.name),
         "draft to read again": of_dataset("version_retry", draft.name),
         "version that waits for a release": reverse("version_detail", args=[waiting.slug, "2026-01-01"]),
         "lineage to record": of_dataset("lineage_create"),
@@ -107,6 +116,16 @@ def make_stock(setting: Setting, release: Release) -> Stock:
     if done:
         staff["job done"] = reverse("job_detail", args=[done.pk])
     return Stock(team, dataset, cases["proposed"], public, staff)
+
+
+def _with_links(setting: Setting, version: Version) -> None:
+    """Draw the version's links, some of them dead, moved or not to be told."""
+    job_run(panel_draw(actor=setting.team.maintainer, version=version, size=1_000).pk)
+    links, now = list(Link.objects.order_by("pk")), timezone.now()
+    for link, state in zip(
+        links, (LinkState.DEAD, LinkState.MOVED, LinkState.FAILING, LinkState.ALIVE), strict=False
+    ):
+        Link.objects.filter(pk=link.pk).update(state=state, failures=3, checked_at=now, opt_outs=["noai"])
 
 
 def _job_like(job: Job | None, state: JobState) -> Job:

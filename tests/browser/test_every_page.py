@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.takedowns.long_lists import make_long_lists
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from playwright.sync_api import Page, ViewportSize
 
+    from takedowns.releases.models import Release
     from tests.browser.stock import Stock
     from tests.browser.visitors import Visitors
+    from tests.takedowns.released import Setting
 
 pytestmark = pytest.mark.browser
 
@@ -73,3 +77,18 @@ def test_errors_of_a_form_are_said_on_top_and_beside_each_field(visitors: Visito
     summary.get_by_role("link", name="What is wrong?").click()
     assert page.evaluate("document.activeElement.closest('.field').innerText").startswith("What is wrong?")
     assert complaints(page) == ""
+
+
+def test_long_lists_fit_the_narrowest_screen_and_lead_back_to_themselves(
+    visitors: Visitors, setting: Setting, published: Release
+) -> None:
+    page = visitors.open(setting.team.staff, viewport=NARROWEST)
+    for name, one in make_long_lists(setting, published).items():
+        page.goto(one.path)
+        page.locator(f"#{one.param} ~ nav.pager, #{one.param} nav.pager").first.get_by_role(
+            "link", name="Next"
+        ).click()
+        page.wait_for_url(f"**/*{one.param}=2*")
+        top = page.evaluate(f"document.getElementById({one.param!r}).getBoundingClientRect().top")
+        assert -1 < top < NARROWEST["height"], (name, top)
+        assert page.evaluate("document.documentElement.scrollWidth") <= NARROWEST["width"], name

@@ -65,6 +65,18 @@ class TestNumbers:
         assert look.thousands(-1_000_000) == "-1,000,000"
 
     @pytest.mark.parametrize(
+        ("number", "noun", "text"),
+        [
+            (1, "row", "1 row"),
+            (1_204, "row", "1,204 rows"),
+            (2, "advisory,advisories", "2 advisories"),
+            (None, "row", f"{DASH} rows"),
+        ],
+    )
+    def test_it_counts_with_the_right_noun(self, number: int | None, noun: str, text: str) -> None:
+        assert look.counted(number, noun) == text
+
+    @pytest.mark.parametrize(
         ("value", "text"),
         [
             (0, "0 bytes"),
@@ -221,6 +233,11 @@ class TestLists:
         assert 'href="?q=a%26b&amp;page=3" aria-current="page"' in html
         assert 'href="?q=a%26b&amp;page=40"' in html
 
+    def test_a_list_of_several_leads_back_to_its_place_and_leaves_the_others_alone(self) -> None:
+        page = Paginator(range(120), 50).page(2)
+        html = render("{% pager page 'shards' 'shards' %}", "/x/?shards=2&releases=3", page=page)
+        assert 'href="?shards=3&amp;releases=3#shards" rel="next"' in html
+
     def test_it_says_so_when_one_page_holds_all(self) -> None:
         html = render("{% pager page 'shards' %}", page=Paginator(range(12), 50).page(1))
         assert "All 12 shards are shown" in html
@@ -359,7 +376,7 @@ class TestFrame:
             "title": "Building",
             "done": 1_200,
             "total": 5_000,
-            "unit": "rows",
+            "unit": "row",
             "left": 83,
         }
         running = render(tag, poll_url="/jobs/1/progress", **work)
@@ -376,7 +393,7 @@ class TestFrame:
             title="Reading",
             done=7,
             total=None,
-            unit="rows",
+            unit="row",
         )
         assert "value=" not in html
         assert "7 rows so far" in html

@@ -115,7 +115,7 @@ def test_a_publication_killed_at_any_step_has_published_nothing(
 
 
 @pytest.mark.parametrize(
-    "step", [f"{LOCATE}.locate", f"{LOCATE}.copy_rows", f"{LOCATE}.consequence_write", f"{LOCATE}._gaps"]
+    "step", [f"{LOCATE}.rows_named", f"{LOCATE}.copy_rows", f"{LOCATE}.consequence_write", f"{LOCATE}._gaps"]
 )
 def test_a_search_killed_at_any_step_has_written_nothing(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, step: str

@@ -77,7 +77,7 @@ def items_settle(case: Case, items: Collection[int], outcome: Outcome, note: str
     )
     if marked != len(wanted):
         raise Refused(
-            f"{len(wanted) - marked:,} of the {len(wanted):,} items are not items of {case.number} that could be read. "
+            f"These are not items of {case.number} that could be read: {len(wanted) - marked:,} of {len(wanted):,}. "
             "Nothing was changed."
         )
     return marked

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry.accounts.models import FailedSignIn
 from registry.accounts.sign_in import LIMIT, client_address
-from tests.factories import PASSWORD, make_user
+from tests.factories import PASSWORD, make_member, make_organisation, make_user
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -30,6 +30,17 @@ def test_the_right_password_signs_in_and_signing_out_ends_it(client: Client) -> 
     assert client.get("/account/").status_code == 200
     client.post("/sign-out/")
     assert client.get("/account/").status_code == 302
+
+
+def test_a_member_comes_to_the_queue_and_anybody_else_home(client: Client) -> None:
+    make_user("ada")
+    make_member(make_organisation(), username="grace")
+    for name, place in (("ada", "/"), ("grace", "/queue/")):
+        answer = client.post("/sign-in/", {"username": name, "password": PASSWORD})
+        assert answer["Location"] == place
+        client.post("/sign-out/")
+    asked = client.post("/sign-in/", {"username": "grace", "password": PASSWORD, "next": "/jobs/"})
+    assert asked["Location"] == "/jobs/"
 
 
 def test_a_wrong_password_says_so_without_saying_which_part_was_wrong(client: Client) -> None:

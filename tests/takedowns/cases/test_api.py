@@ -12,7 +12,7 @@ from django.urls import reverse
 from registry.accounts.models import Role
 from takedowns.reports.models import Item
 from tests.factories import make_member, make_organisation, make_user, run_jobs
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_team
+from tests.factories_takedowns import Team, make_case, make_dataset_of
 
 if TYPE_CHECKING:
     from takedowns.cases.models import Case
@@ -33,11 +33,6 @@ ACTS: dict[str, dict[str, Any]] = {
     "return": {"reason": "x"},
     "merge": {"into": "CASE-2026-0001"},
 }
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 @pytest.fixture

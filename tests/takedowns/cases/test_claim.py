@@ -14,14 +14,9 @@ from takedowns.cases import services
 from takedowns.cases.models import Case
 from takedowns.cases.states import CaseState
 from tests.factories import make_member, make_organisation, make_user
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_removal, make_team
+from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_removal
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 def test_a_claim_takes_the_case_into_review_for_half_an_hour(team: Team) -> None:

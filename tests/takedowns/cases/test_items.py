@@ -10,7 +10,7 @@ from registry.lib.errors import NotAllowed, Refused
 from takedowns.cases import services
 from takedowns.reports.models import Item, Outcome
 from tests.factories import make_user
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_team
+from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed
 
 if TYPE_CHECKING:
     from takedowns.cases.models import Case
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 LINES = ["https://img.example.com/1.jpg", "https://img.example.com/2.jpg", "nonsense"]
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 @pytest.fixture

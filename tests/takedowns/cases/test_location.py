@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from expunge import locate as engine
+from registry.datasets import locating
+from registry.datasets.locating import rows_named
 from registry.datasets.models import VersionStatus
 from registry.datasets.store import object_path
 from registry.jobs.models import JobState
@@ -19,14 +20,9 @@ from takedowns.cases.models import Case, Location
 from takedowns.cases.selectors import case_consequences
 from takedowns.cases.services import location as location_service
 from tests.factories import make_dataset, make_edge, make_rows, make_user, make_version, run_jobs
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_report, make_team
+from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_report
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 def rows_of(case: Case) -> dict[int, list[int]]:
@@ -60,6 +56,35 @@ def test_it_finds_a_url_in_any_spelling_a_host_a_domain_an_md5_and_an_id_but_not
     )
     assert rows_of(case) == {1: [1], 2: [2], 3: list(range(10)), 4: list(range(10)), 5: [7], 8: [4]}
     assert case.located_at is not None
+
+
+def test_it_finds_the_same_by_the_key_index_alone(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset(team.organisation)
+    rows = make_rows(40, host="by-index.example.com")
+    make_version(dataset, "1", {"a.parquet": rows + rows[:5], "b.csv": rows[:9]})
+    make_version(dataset, "2", {"b.csv": rows[:9], "c.csv": rows[3:30]})
+    subset = make_version(make_dataset(team.organisation), "3", {"d.parquet": rows[:2]})
+    make_edge(dataset.versions.get(name="1"), subset)
+    lines = [
+        "https://by-index.example.com/3.jpg",
+        "domain:example.com",
+        "text:caption om/4.jpg",
+        "md5:" + "a" * 32,
+    ]
+    case = make_case(dataset, lines)  # which leaves an index to each version that was read
+    by_reading = list(case.locations.order_by("item", "shard").values_list("item", "shard", "positions"))
+
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise AssertionError("a shard was read whole")
+
+    monkeypatch.setattr(locating, "locate", refuse)
+    case.locations.all().delete()
+    services.case_locate(actor=team.staff, case=case)
+    (job,) = run_jobs()
+    assert job.state == JobState.SUCCEEDED
+    again = list(case.locations.order_by("item", "shard").values_list("item", "shard", "positions"))
+    assert len(again) == 4 + 3 + 3
+    assert again == by_reading
 
 
 def test_a_shard_of_several_versions_is_read_once_and_counts_in_each(team: Team) -> None:
@@ -128,16 +153,16 @@ def test_items_that_a_merge_brings_while_it_runs_are_located_too(
     dataset, _ = make_dataset_of(team)
     other = make_case(dataset, ["https://img.example.com/2.jpg"])
     report, _ = make_report(dataset, ["https://img.example.com/1.jpg"])
-    case, real = report.cases.get(), engine.locate
+    case = report.cases.get()
     calls: list[int] = []
 
-    def locate(*args: Any, **options: Any) -> object:
+    def find(*args: Any, **options: Any) -> object:
         if not calls:
             services.case_merge(actor=team.staff, case=other, into=case)
         calls.append(1)
-        return real(*args, **options)
+        return rows_named(*args, **options)
 
-    monkeypatch.setattr(location_service, "locate", locate)
+    monkeypatch.setattr(location_service, "rows_named", find)
     run_jobs()
     assert len(calls) == 2
     assert {location.item.value for location in case.locations.all()} == {

@@ -11,16 +11,11 @@ from takedowns.cases.models import Case
 from takedowns.cases.states import CaseState
 from takedowns.reports.models import Item
 from tests.factories import make_member, make_organisation, run_jobs
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_team
+from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed
 
 pytestmark = pytest.mark.django_db
 
 URL = "https://img.example.com/1.jpg"
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 def test_the_reports_go_on_in_one_case_with_the_earlier_clock(team: Team) -> None:

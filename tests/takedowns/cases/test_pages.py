@@ -16,7 +16,7 @@ from takedowns.cases.models import Case
 from takedowns.cases.states import CaseState
 from takedowns.reports.models import Item
 from tests.factories import make_member, make_organisation, make_user
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_report, make_team
+from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_report
 
 pytestmark = pytest.mark.django_db
 
@@ -28,11 +28,6 @@ LINES = [
     "nonsense",
 ]
 ACTS = ["claim", "release-claim", "locate", "items", "propose", "approve", "return", "merge"]
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 @pytest.fixture

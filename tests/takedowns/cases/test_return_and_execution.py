@@ -14,23 +14,19 @@ from takedowns.cases.models import Case
 from takedowns.cases.states import CaseState
 from takedowns.reports.models import Item
 from tests.factories import make_rows, make_version
-from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, make_removal, make_team
+from tests.factories_takedowns import (
+    Team,
+    make_case,
+    make_dataset_of,
+    make_proposed,
+    make_removal,
+    outcomes,
+)
 
 pytestmark = pytest.mark.django_db
 
 URLS = [f"https://img.example.com/{n}.jpg" for n in range(3)]
 ABSENT = "https://img.example.com/absent.jpg"
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
-
-
-def outcomes(case: Case) -> list[str]:
-    return list(
-        Item.objects.filter(report__cases=case).order_by("position").values_list("outcome", flat=True)
-    )
 
 
 # Returning

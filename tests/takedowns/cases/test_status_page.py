@@ -14,7 +14,7 @@ from takedowns.cases import services
 from takedowns.removals.services import removal_publish
 from takedowns.reports.models import Item
 from tests.factories import run_jobs
-from tests.factories_takedowns import Team, make_dataset_of, make_proposed, make_report, make_team
+from tests.factories_takedowns import Team, make_dataset_of, make_proposed, make_report
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -29,11 +29,6 @@ LINES = [
     "nonsense",
     "https://img.example.com/2.jpg",
 ]
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 def start(team: Team) -> tuple[Case, str]:

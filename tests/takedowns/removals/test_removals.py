@@ -26,8 +26,9 @@ from tests.factories import (
     make_rows,
     make_user,
     make_version,
+    run_jobs,
 )
-from tests.factories_takedowns import Team, make_category, make_dataset_of, make_removal, make_team
+from tests.factories_takedowns import Team, make_category, make_dataset_of, make_removal
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 URLS = [f"https://img.example.com/{n}.jpg" for n in range(3)]
-
-
-@pytest.fixture
-def team() -> Team:
-    return make_team()
 
 
 # In force
@@ -118,6 +114,21 @@ def test_the_database_refuses_an_id_without_publication(team: Team) -> None:
 
 
 # The guard
+
+
+def test_it_needs_no_reading_of_shards_that_are_indexed(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, _ = make_dataset_of(team)
+    removal = make_removal(team, dataset, URLS)
+    rows = make_rows(10, start=1)
+    version = make_version(dataset, shards={"a.parquet": rows, "b.parquet": rows})
+    by_reading = rows_by_removal(version)
+    run_jobs()  # which indexes the version
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise AssertionError("a shard was read whole")
+
+    monkeypatch.setattr("registry.datasets.locating.locate", refuse)
+    assert rows_by_removal(version) == by_reading == {removal: 4}
 
 
 def test_it_is_asked_before_a_version_becomes_active() -> None:

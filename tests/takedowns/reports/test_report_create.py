@@ -14,7 +14,7 @@ from registry.lib.ids import secret_digest
 from takedowns.cases.models import Case
 from takedowns.cases.states import CaseState
 from takedowns.reports.models import Category, Item, Outcome, Report
-from takedowns.reports.services import MAX_ITEMS, MAX_LINE, report_create
+from takedowns.reports.services import MAX_ITEMS, MAX_KEY_BYTES, MAX_LINE, report_create
 from tests.factories import make_dataset, make_version
 from tests.factories_takedowns import make_category, make_report
 
@@ -72,10 +72,11 @@ def test_an_over_long_line_and_characters_that_nothing_can_hold_are_invalid() ->
             "https://a.example.com/" + "x" * MAX_LINE,
             "https://a.example.com/\0",
             "https://a.example.com/\ud800",
+            "id:" + "7" * (MAX_KEY_BYTES + 1),
             "id:7",
         ]
     )
-    assert [outcome for _, outcome in outcomes(report)] == ["invalid", "invalid", "invalid", "pending"]
+    assert [outcome for _, outcome in outcomes(report)] == ["invalid"] * 4 + ["pending"]
     assert len(report.items.get(position=1).value) == MAX_LINE
 
 

@@ -60,7 +60,7 @@ def test_an_attached_file_is_read_with_what_was_pasted(client: Client) -> None:
         ({"category": "nothing"}, "There is no such category"),
         ({"category": ""}, "Choose what is wrong"),
         ({"items": " \n "}, "Name at least one row"),
-        ({"items": "nonsense"}, "None of the 1 lines could be read"),
+        ({"items": "nonsense"}, "The only line could not be read. Line 1:"),
         ({"description": ""}, "Say in a sentence"),
         ({"description": "x" * 10_001}, "10000"),
         ({"contact_email": "nowhere"}, "This is not an e-mail address"),

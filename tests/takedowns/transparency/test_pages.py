@@ -10,6 +10,7 @@ from django.urls import reverse
 from registry.accounts.models import Role
 from registry.datasets.models import Version, VersionDiff, VersionStatus
 from takedowns.releases import services
+from takedowns.releases.files import release_folder
 from takedowns.releases.models import Release
 from tests.factories import (
     make_dataset,
@@ -230,6 +231,34 @@ def test_shards_are_paged_and_found_by_digest(client: Client, db: None) -> None:
     digest = version.version_shards.get(path="059.csv").shard_id
     found = text(client.get(reverse("version_detail", args=args), {"shard": digest}))
     assert ("059.csv" in found, "000.csv" in found) == (True, False)
+
+
+def cells(response: Any, shard: str) -> list[str]:
+    """The figures of a shard's row: rows before, removed, rows now."""
+    row = re.search(rf"<tr>(?:(?!</tr>).)*>{shard}</a>.*?</tr>", response.content.decode(), re.DOTALL)
+    assert row, shard
+    return re.findall(r'class="number"[^>]*>([^<]*)<', row[0])[:3]
+
+
+@pytest.mark.parametrize(("form", "left"), [("compact", "8"), ("aligned", "10")])
+def test_the_release_says_what_each_shard_lost(
+    setting: Setting, client: Client, form: str, left: str
+) -> None:
+    release = services.release_build(actor=setting.team.maintainer, base=setting.base, form=form)
+    run_jobs()
+    release.refresh_from_db()
+    services.release_publish(actor=setting.team.maintainer, release=release)
+    shown = page(client, "release_detail", setting.dataset.slug, "2025-01-01-r1")
+    assert cells(shown, "a/0.parquet") == ["10", "2", left]
+    assert cells(shown, "a/1.csv") == ["10", "0", "10"]
+
+
+def test_a_release_whose_manifest_cannot_be_read_still_has_its_page(
+    setting: Setting, published: Release, client: Client
+) -> None:
+    (release_folder(published) / "release.json").unlink()
+    shown = page(client, "release_detail", setting.dataset.slug, "2025-01-01-r1")
+    assert cells(shown, "a/0.parquet") == ["\N{EN DASH}", "\N{EN DASH}", "8"]
 
 
 @pytest.mark.parametrize("versions", [1, 6])

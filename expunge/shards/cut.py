@@ -101,9 +101,7 @@ class Cut:
     def check(self, columns: Sequence[Column], name: str) -> None:
         """Refuse to make a cell null in a column that may not be, or to cut elements from one that holds no lists.
 
-        A name that several columns have names none of them.
-
-        `name` is the shard's. Raises `UsageError`.
+        A name that several columns have names none of them. `name` is the shard's. Raises `UsageError`.
         """
         names = [column.name for column in columns]
         if twice := [one for one in (*self.null, *self.elements) if names.count(one) > 1]:

@@ -19,6 +19,7 @@ from expunge.splice.pages import DATA_V2, first_headers
 from expunge.splice.source import Source
 from expunge.splice.thrift import Kind, decode, encode_value
 from tests.expunge.formats import url_of
+from tests.expunge.runs import expunge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,7 @@ def test_page_indexes_are_carried_over_or_made_anew(tmp_path: Path, version: str
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"ndv": 20, "fpp": 0.1}, {"ndv": 100_000, "fpp": 0.01}, {"ndv": 100_000, "fpp": 1e-9}],
+    [{"ndv": 20, "fpp": 0.1}, {"ndv": 100_000, "fpp": 0.01}, {"ndv": 100_000, "fpp": 1e-8}],
     ids=["small", "large", "seldom wrong"],
 )
 def test_bloom_filters_are_carried_over_or_made_anew_in_their_size(
@@ -240,6 +241,7 @@ def test_a_chunk_that_reaches_into_the_footer_has_the_file_rewritten(tmp_path: P
     target = tmp_path / "new.parquet"
     made = opened(path).rewrite(target, rows_of(25))
     assert (made.method, made.rows) == ("rewritten", ROWS - 1)
+    assert made.reason == "a column chunk lies outside the file"
     opened(path).compare(opened(target), rows_of(25))
     assert made.sha256 == opened(target).digest()
     assert pq.read_table(target).equals(pq.read_table(path).filter([n != 25 for n in range(ROWS)]))
@@ -255,6 +257,25 @@ def test_a_file_of_a_writer_that_was_wrong_about_sizes_is_rewritten(tmp_path: Pa
     assert opened(path).rewrite(tmp_path / "new.parquet", rows_of(25)).method == "rewritten"
     with pytest.raises(FooterError, match="wrong about the sizes"), Source.open(path):
         pass
+
+
+def test_the_command_says_which_shard_was_written_anew_and_why(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    path = write(base / "part.parquet")
+    write(base / "spliced.parquet")
+
+    def claim(footer: Footer) -> None:
+        footer.fields[6] = Kind.BINARY, encode_value(Kind.BINARY, b"parquet-mr version 1.2.8")
+
+    with_changed_footer(path, claim)
+    (tmp_path / "list.txt").write_text(url_of(25))
+    output = tmp_path / "release"
+    made = expunge("clean", base, "--remove", tmp_path / "list.txt", "--output", output)
+    assert made.returncode == 0
+    reason = "its writer was wrong about the sizes of column chunks"
+    assert f"warning: part.parquet was written anew whole: {reason}.\n" in made.stderr
+    assert "spliced.parquet was" not in made.stderr
 
 
 @pytest.mark.parametrize("plaintext_footer", [False, True])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def main() -> int:
         "--seconds", type=float, default=float("inf"), help="start no more files after so long"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or its processes would outlive it
     first = SystemRandom().randrange(10**9) if options.seed is None else options.seed
     _say(f"seed {first}, {options.files:,} files")
     if reason := why_not():

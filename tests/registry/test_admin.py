@@ -42,7 +42,7 @@ def test_log_jobs_datasets_and_versions_are_only_shown(client: Client) -> None:
 
 def test_secrets_and_shards_are_not_in_the_admin() -> None:
     names = {model._meta.model_name for model in admin.site._registry if model._meta.app_label == "registry"}
-    assert names == {"organisation", "user", "auditentry", "job", "dataset", "version"}
+    assert names == {"organisation", "user", "auditentry", "job", "dataset", "version", "host"}
 
 
 def test_guessing_a_superusers_password_is_slowed_down(client: Client) -> None:

@@ -88,9 +88,7 @@ def plan_dictionaries(bare: BareFile, doubtful: set[int], parts: Sequence[tuple[
     """What these columns need in the row groups, by number, of which rows stay after these parts of a cut."""
     shared: dict[int, pa.Array] = {}
     anew: set[int] = set()
-    pandas = (
-        "fastparquet" in bare.source.footer.created_by
-    )  # whose categories need a dictionary, though an empty one
+    pandas = "fastparquet" in bare.source.footer.created_by
     for top in sorted(doubtful):
         if not parts or not _is_shared(bare.source, top, [number for number, _ in parts]):
             continue
@@ -101,8 +99,10 @@ def plan_dictionaries(bare: BareFile, doubtful: set[int], parts: Sequence[tuple[
             used[pc.index_in(values.unique().drop_null(), entries).to_numpy()] = True
         if not used.all():
             anew.add(top)
-        if used.any() or pandas:
+        if used.any():
             shared[top] = entries.filter(pa.array(used))
+        elif pandas:  # whose categories need a dictionary, and that of some bytes
+            shared[top] = pa.array([b""], entries.type)
     return Dictionaries(shared, frozenset(anew), tuple(sorted(doubtful - shared.keys())))
 
 

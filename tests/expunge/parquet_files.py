@@ -6,6 +6,7 @@ Each file comes from a seed: `random_file(folder, seed)` writes it, `random_cut(
 
 from __future__ import annotations
 
+import atexit
 import string
 import warnings
 from dataclasses import dataclass
@@ -215,6 +216,7 @@ def one_duckdb() -> duckdb.DuckDBPyConnection:
     """One database a process, which takes longer to make than a file to read."""
     database = duckdb.connect(config={"threads": 1})
     database.execute("SET enable_progress_bar = false")
+    atexit.register(one_duckdb.cache_clear)  # while the library still is whole
     return database
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import fastparquet
+import numpy as np
+import pandas as pd
 import pytest
 
 from expunge.shards import Cut, Shard, ShardFile, open_shard
-from tests.expunge.parquet_files import WRITERS, random_cut, random_file
+from tests.expunge.parquet_files import WRITERS, ParquetFile, random_cut, random_file
 from tests.fuzz.check import check_file
 
 if TYPE_CHECKING:
@@ -43,3 +46,12 @@ def test_a_cut_of_nothing_keeps_every_chunk(tmp_path: Path, writer: str) -> None
     file = random_file(tmp_path, 3, [writer])
     opened(file.path).rewrite(tmp_path / "new.parquet", Cut())
     opened(file.path).compare(opened(tmp_path / "new.parquet"), Cut())
+
+
+def test_categories_of_which_none_is_left_are_still_read_by_fastparquet(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    frame = pd.DataFrame({"n": [1, 2], "kind": pd.Series(["only one", None], dtype="category")})
+    fastparquet.write(str(path), frame, compression="UNCOMPRESSED")
+    file = ParquetFile(path, "fastparquet", "categories")
+    checked = check_file(file, Cut(drop=np.array([0], dtype=np.int64)))
+    assert "fastparquet" in checked.readers

@@ -17,6 +17,7 @@ from expunge.shards import Cut, ShardFile, open_shard
 from expunge.splice.indexes import read_beside
 from expunge.splice.pages import DICTIONARY
 from expunge.splice.source import Source
+from expunge.splice.thrift import Kind
 from tests.expunge.parquet_leaks import leaks, plain_texts, written
 
 if TYPE_CHECKING:
@@ -176,6 +177,24 @@ def test_bytes_between_column_chunks_are_left_behind(tmp_path: Path) -> None:
         extents = sorted(chunk.extent for group in source.footer.groups for chunk in group.columns)
     assert extents[0][0] == 4
     assert all(one[1] == other[0] for one, other in pairwise(extents))
+
+
+def test_what_is_planted_in_a_file_is_found(tmp_path: Path) -> None:
+    path, planted = tmp_path / "part.parquet", tmp_path / "planted.parquet"
+    by_pyarrow(path)
+    assert not leaks(path, path)
+    with Source.open(path) as source:
+        footer = source.footer
+    filtered, other, bounded = (
+        group.columns[place] for group, place in zip(footer.groups, (0, 0, 2), strict=False)
+    )
+    filtered.meta.bloom_filter_offset = other.meta.bloom_filter_offset
+    bounded.meta.statistics.struct[5] = Kind.BINARY, (9999).to_bytes(8, "little")
+    planted.write_bytes(path.read_bytes()[: footer.start] + footer.encode(footer.groups))
+    told = leaks(path, planted)
+    assert len(told) == 2
+    assert "is not that of its values" in told[0]
+    assert "9999" in told[1]
 
 
 def test_an_enumeration_of_duckdb_does_not_carry_values_into_later_row_groups(tmp_path: Path) -> None:

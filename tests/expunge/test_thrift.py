@@ -117,7 +117,7 @@ def test_the_bytes_of_fields_make_the_same_struct(struct: dict[int, tuple[int, A
 
 
 @given(structs(2))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_no_part_of_a_struct_is_taken_for_it(struct: dict[int, tuple[int, Any]]) -> None:
     data = encode(struct)
     for length in range(len(data)):

@@ -5,6 +5,6 @@
 
 Bottom up: `thrift` codes the structs in which a file describes itself and `views` names their fields; `footer`, `pages` and
 `indexes` are what Parquet says in them; `bare` reads values without their meaning, `style` tells how a chunk was written,
-`encode` writes one like it, `dictionaries` finds values that outlive their rows; `splice` puts a file together and `verify`
-takes it apart again.
+`encode` writes one like it, `paging` and `paged` do so for a few of its pages, `dictionaries` finds values that outlive their
+rows; `splice` puts a file together and `verify` takes it apart again.
 """

@@ -25,6 +25,7 @@ from expunge.splice.footer import (
     Footer,
     FooterError,
     Leaf,
+    RowGroup,
     SchemaElement,
 )
 from expunge.splice.tables import LossError, check_instants, without
@@ -67,15 +68,9 @@ class BareFile:
         self.source = source
         self._instants = {leaf.top for leaf in footer.leaves if leaf.element.type == INT96}
         self.names = [column.name.decode(errors="surrogateescape") for column in footer.columns]
-        kept = {
-            number: footer.fields[number] for number in (VERSION, ROWS, CREATED_BY) if number in footer.fields
-        }
-        schema = Kind.LIST, encode_value(Kind.LIST, Items(Kind.STRUCT, _bare_schema(footer)))
-        fields = {**kept, SCHEMA: schema, ROW_GROUPS: footer.fields[ROW_GROUPS]}
-        data = encode_spans(dict(sorted(fields.items())))
         try:
-            self._metadata = pq.read_metadata(
-                pa.BufferReader(MAGIC + data + len(data).to_bytes(4, "little") + MAGIC)
+            self._metadata = _metadata(
+                footer, _bare_schema(footer), footer.rows, footer.fields[ROW_GROUPS][1]
             )
             self._reader = pq.ParquetFile(source.path, metadata=self._metadata, pre_buffer=False)
             self.schema: pa.Schema = self._reader.schema_arrow
@@ -117,6 +112,25 @@ class BareFile:
             self._check_instants(group, [top for top in tops if top in self._instants])
         return without(table, bare)
 
+    def read_parts(self, top: int, parts: Sequence[RowGroup]) -> list[pa.Table]:
+        """The rows of parts of a column without children, each told of as if it were a row group, in a table as above.
+
+        Raises `LossError`, and what PyArrow raises.
+        """
+        footer = self.source.footer
+        node = next(n for n, one in enumerate(footer.schema) if one.struct is footer.columns[top].struct)
+        root = SchemaElement({})
+        root.name = b"part"
+        root.children = 1
+        told = encode_value(Kind.LIST, Items(Kind.STRUCT, [part.struct for part in parts]))
+        rows = sum(part.rows for part in parts)
+        metadata = _metadata(footer, [root.struct, _bare_schema(footer)[node]], rows, told)
+        with pq.ParquetFile(self.source.path, metadata=metadata, pre_buffer=False) as reader:
+            tables = [reader.read_row_group(number, use_threads=False) for number in range(len(parts))]
+        if [table.num_rows for table in tables] != [part.rows for part in parts]:
+            raise LossError("a page does not hold the rows that its header tells of. Fetch it again.")
+        return tables
+
     def _check_instants(self, group: int, tops: Sequence[int]) -> None:
         """Refuse times in 96 bits that do not fit in Arrow's 64, which would come back as other times."""
         columns = [str(top) for top in tops]
@@ -124,6 +138,18 @@ class BareFile:
         with pq.ParquetFile(self.source.path, **options) as reader:
             coarse = reader.read_row_group(group, columns=columns, use_threads=False)
         check_instants(self._reader.read_row_group(group, columns=columns, use_threads=False), coarse)
+
+
+def _metadata(
+    footer: Footer, schema: list[dict[int, tuple[int, object]]], rows: int, groups: bytes
+) -> pq.FileMetaData:
+    """The footer with another schema and these rows and row groups, as PyArrow reads it."""
+    fields = {number: footer.fields[number] for number in (VERSION, CREATED_BY) if number in footer.fields}
+    fields[SCHEMA] = Kind.LIST, encode_value(Kind.LIST, Items(Kind.STRUCT, schema))
+    fields[ROWS] = Kind.I64, encode_value(Kind.I64, rows)
+    fields[ROW_GROUPS] = Kind.LIST, groups
+    data = encode_spans(dict(sorted(fields.items())))
+    return pq.read_metadata(pa.BufferReader(MAGIC + data + len(data).to_bytes(4, "little") + MAGIC))
 
 
 def _bare_schema(footer: Footer) -> list[dict[int, tuple[int, object]]]:

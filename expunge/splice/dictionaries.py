@@ -83,6 +83,11 @@ class Dictionaries:
     anew: frozenset[int]
     own: tuple[int, ...]
 
+    @property
+    def doubtful(self) -> set[int]:
+        """All columns whose dictionaries may hold more than their rows do."""
+        return {*self.shared, *self.own}
+
 
 def plan_dictionaries(bare: BareFile, doubtful: set[int], parts: Sequence[tuple[int, Cut]]) -> Dictionaries:
     """What these columns need in the row groups, by number, of which rows stay after these parts of a cut."""

@@ -111,6 +111,12 @@ class Encoder:
         while waiting:
             yield from self._finished(chunks, *waiting.popleft())
 
+    def encode_part(self, table: pa.Table, top: int, style: ChunkStyle) -> Fresh:
+        """A chunk of a column without children, of the rows of a table, with all that PyArrow says of it."""
+        self.check([top])
+        data, (new,) = self._write(table, [top], [style])
+        return Fresh(new, data, read_beside(partial(_part, data), new))
+
     def _finished(
         self,
         chunks: Sequence[ColumnChunk],
@@ -140,7 +146,7 @@ class Encoder:
         told["use_dictionary"] = [path for path in told["use_dictionary"] if path not in empty]
         with pq.ParquetWriter(sink, table.schema, **told) as writer:
             writer.write_table(table, row_group_size=table.num_rows)
-        data = memoryview(sink.getvalue())
+        data = memoryview(sink.getvalue()).cast("B")
         length = int.from_bytes(data[-TAIL : -TAIL + 4], "little")
         start = len(data) - TAIL - length
         (new,) = Footer(bytes(data[start:-TAIL]), start).groups

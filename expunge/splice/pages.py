@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from expunge.splice.thrift import Kind, ThriftError, decode
@@ -89,6 +90,11 @@ class PageHeader(View):
         return ENCODINGS.get(self._page.encoding, "unknown")
 
     @property
+    def encoding_number(self) -> int:
+        """How its values are encoded, as the format numbers it."""
+        return self._page.encoding
+
+    @property
     def _page(self) -> DataPage | DataPageV2 | DictionaryPage:
         if self.type == DICTIONARY:
             return self.dictionary
@@ -97,11 +103,22 @@ class PageHeader(View):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its header, and where its bytes begin and end in the chunk."""
+    """A page: its header, where that starts, and where the page's bytes begin after it and end, in the chunk or the file."""
 
     header: PageHeader
+    start: int
     begin: int
     end: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header and the page."""
+        return self.end - self.start
+
+    @property
+    def uncompressed_size(self) -> int:
+        """Bytes of the header and of the page before it was compressed."""
+        return self.begin - self.start + self.header.uncompressed_size
 
 
 def pages(chunk: bytes | memoryview) -> Iterator[Page]:
@@ -110,11 +127,11 @@ def pages(chunk: bytes | memoryview) -> Iterator[Page]:
     while place < len(chunk):
         struct, begin = decode(chunk, place)
         header = PageHeader(struct)
-        place = begin + header.compressed_size
+        start, place = place, begin + header.compressed_size
         if header.compressed_size < 0 or place > len(chunk):
             raise ThriftError("A page is longer than its column chunk.")
         if header.type in {DATA, DATA_V2, DICTIONARY}:
-            yield Page(header, begin, place)
+            yield Page(header, start, begin, place)
         elif header.type != INDEX:
             raise ThriftError(f"There is no page of type {header.type}.")
 
@@ -123,17 +140,20 @@ def pages(chunk: bytes | memoryview) -> Iterator[Page]:
 _HEADER_BYTES = 512
 
 
-def first_headers(source: Source, begin: int, end: int, most: int) -> list[PageHeader]:
-    """The headers of the first so many pages of the chunk at these bytes of the file. Raises `ThriftError`."""
-    headers: list[PageHeader] = []
-    while begin < end and len(headers) < most:
-        header, begin = _header(source, begin, end)
-        begin += header.compressed_size
+def pages_at(source: Source, begin: int, end: int) -> Iterator[Page]:
+    """The pages of the chunk at these bytes of the file, by their places in the file. Raises `ThriftError`."""
+    while begin < end:
+        header, body = _header(source, begin, end)
+        start, begin = begin, body + header.compressed_size
         if header.compressed_size < 0 or begin > end:
             raise ThriftError("A page is longer than its column chunk.")
         if header.type != INDEX:
-            headers.append(header)
-    return headers
+            yield Page(header, start, body, begin)
+
+
+def first_headers(source: Source, begin: int, end: int, most: int) -> list[PageHeader]:
+    """The headers of the first so many pages of the chunk at these bytes of the file. Raises `ThriftError`."""
+    return [page.header for page in islice(pages_at(source, begin, end), most)]
 
 
 def _header(source: Source, begin: int, end: int) -> tuple[PageHeader, int]:

@@ -2,7 +2,8 @@
 
 1. The cut is split by row group. A group that it does not touch is copied; one of which no row is left is left out.
 2. In a group that loses rows every column chunk is written anew from the rows that stay; in one that loses only cells, the
-   chunks of the columns that lose some. The others are copied.
+   chunks of the columns that lose some. The others are copied. Where most pages of such a chunk lose nothing, they are copied
+   too (`paging`).
 3. What lies beside a copied chunk, bloom filter and page index, is carried over to its new place.
 4. The footer is the old one with the new row groups.
 """
@@ -33,6 +34,7 @@ from expunge.splice.indexes import (
     write_column_index,
     write_offset_index,
 )
+from expunge.splice.paging import Plan, plan_pages, write_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,11 +104,20 @@ class _Splicer:
 
     def _write_group(self, number: int, group: RowGroup, cut: Cut, anew: Sequence[int]) -> None:
         begin = self._sink.length
-        fresh = self._encoder.encode(number, anew, cut, self._dictionaries.shared)
-        placed = [
-            self._place_fresh(next(fresh)) if leaf.top in anew else self._place_copy(chunk)
-            for leaf, chunk in zip(self._source.footer.leaves, group.columns, strict=True)
-        ]
+        by_pages = {
+            top: plan
+            for top in anew
+            if top not in self._dictionaries.doubtful
+            and (plan := plan_pages(self._bare, number, top, cut)) is not None
+        }
+        whole = [top for top in anew if top not in by_pages]
+        fresh = self._encoder.encode(number, whole, cut, self._dictionaries.shared)
+        placed: list[tuple[ColumnChunk, Beside]] = []
+        for leaf, chunk in zip(self._source.footer.leaves, group.columns, strict=True):
+            if leaf.top in by_pages:
+                placed.append(self._place_pages(by_pages[leaf.top], cut))
+            else:
+                placed.append(self._place_fresh(next(fresh)) if leaf.top in anew else self._place_copy(chunk))
         for (
             chunk,
             beside,
@@ -130,6 +141,20 @@ class _Splicer:
         self._source.copy(begin, end, self._sink)
         beside = read_beside(self._source.read, chunk)
         return chunk.moved(distance), replace(beside, offset_index=moved(beside.offset_index, distance))
+
+    def _place_pages(self, plan: Plan, cut: Cut) -> tuple[ColumnChunk, Beside]:
+        paged = write_pages(self._bare, self._encoder, plan)
+        if paged is None:
+            (fresh,) = self._encoder.encode(plan.group, [plan.top], cut, {})
+            return self._place_fresh(fresh)
+        distance = self._sink.length - paged.chunk.extent[0]
+        for part in paged.parts:
+            if part.change:
+                self._sink.write(part.data())
+            else:
+                self._source.copy(*part.place, self._sink)
+        beside = paged.beside
+        return paged.chunk.moved(distance), replace(beside, offset_index=moved(beside.offset_index, distance))
 
     def _place_fresh(self, fresh: Fresh) -> tuple[ColumnChunk, Beside]:
         begin, end = fresh.chunk.extent

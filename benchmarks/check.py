@@ -24,9 +24,11 @@ import json, sys
 from pathlib import Path
 from expunge.check import check
 from expunge.copies import find_copy
+from expunge.pool import leave_pandas_out
 from measure import timed
 
 if __name__ == "__main__":
+    leave_pandas_out()  # as the command does
     copy, release, workers = sys.argv[1:]
     with timed() as figures:
         checked = check(find_copy([Path(copy)]), Path(release), workers=int(workers))

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from data import make_shards, size_of
-from measure import Goal, Job, finish, parse_options, run, take_turns
+from measure import BUSY, Goal, Job, finish, parse_options, run, take_turns
 
 from expunge.index import KeyIndex, locate_versions, read_versions
 from expunge.keys import KeyKind
@@ -172,6 +172,12 @@ def build_jobs(data: Path, ours: Path, theirs: Path, total: int, *, rounds: int,
         {"DuckDB sort": duckdb_sort} | {kind.value: partial(fresh, kind) for kind in kinds}, rounds
     )
     peers = {"DuckDB sort": found["DuckDB sort"]}
+    of_cores = f" of CPU on {workers} cores" if BUSY else ""
+
+    def seconds(cost: Figures) -> float:
+        """Wall seconds or, where other work keeps the cores busy, the CPU seconds of each."""
+        return cost["cpu"] / workers if BUSY else cost["wall"]
+
     sizes = {"rows": total, "bytes": size_of(data)}
     return [
         Job(
@@ -180,7 +186,9 @@ def build_jobs(data: Path, ours: Path, theirs: Path, total: int, *, rounds: int,
             found[kind],
             peers if kind is KeyKind.URL_RAW else {},
             [
-                Goal("million rows per second", total / found[kind]["wall"] / 1e6, 2, at_least=True),
+                Goal(
+                    "million rows per second" + of_cores, total / seconds(found[kind]) / 1e6, 2, at_least=True
+                ),
                 Goal("archived bytes per row", found[kind]["bytes per row"], 10),
                 Goal("peak memory, GB", found[kind]["peak"] / 1e9, 2),
             ],
@@ -229,10 +237,12 @@ def main() -> None:
     shards, workers = 100 if options.full else 8, options.workers
     data, total = make_shards(options.data, shards, options.rows), shards * options.rows
     ours, theirs = options.data / "index-ours", options.data / "index-theirs.parquet"
-    jobs = build_jobs(data, ours, theirs, total, rounds=options.rounds, workers=workers)
-    jobs += ask_jobs(data, ours, theirs, total, keys=options.keys, workers=workers)
-    shutil.rmtree(ours)
-    theirs.unlink()
+    try:
+        jobs = build_jobs(data, ours, theirs, total, rounds=options.rounds, workers=workers)
+        jobs += ask_jobs(data, ours, theirs, total, keys=options.keys, workers=workers)
+    finally:  # at 100M rows ours takes 3.7 GB, and theirs 0.9 GB
+        shutil.rmtree(ours, ignore_errors=True)
+        theirs.unlink(missing_ok=True)
     finish("index", options, jobs)
 
 

@@ -34,10 +34,12 @@ import json, sys
 from pathlib import Path
 from expunge.lists import read_list
 from expunge.locate import locate
+from expunge.pool import leave_pandas_out
 from expunge.shards import find_shards
 from measure import timed
 
 if __name__ == "__main__":
+    leave_pandas_out()  # as the command does
     base, listed, workers = sys.argv[1:]
     with timed() as figures:
         located = locate(find_shards([Path(base)]).shards, read_list(Path(listed)).entries, workers=int(workers))
@@ -50,9 +52,11 @@ import json, shutil, sys
 from pathlib import Path
 from expunge.apply import apply
 from expunge.copies import find_copy
+from expunge.pool import leave_pandas_out
 from measure import timed
 
 if __name__ == "__main__":
+    leave_pandas_out()  # as the command does
     release, copy, output, workers = sys.argv[1:]
     shutil.rmtree(output, ignore_errors=True)
     with timed() as figures:
@@ -64,10 +68,12 @@ DIFF = """
 import json, sys
 from pathlib import Path
 from expunge.diff import diff_versions
+from expunge.pool import leave_pandas_out
 from expunge.shards import find_shards
 from measure import timed
 
 if __name__ == "__main__":
+    leave_pandas_out()  # as the command does
     old, new = (find_shards([Path(path)]).shards for path in sys.argv[1:])
     with timed() as figures:
         diff = diff_versions(old, new)

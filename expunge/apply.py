@@ -192,7 +192,7 @@ def apply(
         rows_after=before - left,
         shards=len(judged),
         shards_changed=sum(bool(one.going) or bool(one.redacted) for one in judged),
-        cells_redacted=sum(one.redacted.cells for one in judged),
+        cells_redacted=sum(one.cells for one in judged),
         undetermined={one.name: one.undetermined for one in judged if one.undetermined},
     )
 
@@ -305,7 +305,11 @@ def _silently(_rows: int) -> None:
 
 def _cut(one: JudgedPart, shard: Judged, release: Release, columns: Mapping[str, str] | None) -> Cut:
     """What is taken out of a manifest."""
-    return joined(Cut.of_rows(one.positions, _blank(one, shard, release, columns)), one.redacted)
+    redacted = one.redacted
+    if len(one.going.emptied):
+        about = emptied_columns(open_shard(shard.file).columns)
+        redacted = joined(Cut(null=dict.fromkeys(about, one.going.emptied)), redacted)
+    return joined(Cut.of_rows(one.positions, _blank(one, shard, release, columns)), redacted)
 
 
 def _blank(

@@ -45,8 +45,8 @@ class Checked:
 
     @property
     def cells(self) -> int:
-        """Cells, and elements of lists, that the release redacts in rows that stay."""
-        return sum(part.redacted.cells for part in self.parts)
+        """Cells, and elements of lists, that the release redacts in rows and samples that stay."""
+        return sum(part.cells for part in self.parts)
 
     @property
     def verdict(self) -> Verdict:
@@ -73,6 +73,7 @@ class Checked:
                     "affected": part.affected,
                     "positions": part.positions.tolist(),
                     "redacted": part.redacted.touched.tolist(),
+                    "redacted_samples": sorted(part.going.cells),
                     "samples": sorted(part.present),
                     "undetermined": list(part.undetermined),
                 }

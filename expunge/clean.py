@@ -43,7 +43,7 @@ from expunge.progress import Progress, quiet
 from expunge.redactions import check_redactions, joined, locate_both, verify_redactions
 from expunge.rewrite import Made, Piece, verify_shards, write_shards
 from expunge.shards import BLANKED_ROLES, Cut, ShardFile, open_shard
-from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE
+from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE, row_format
 from expunge.signing import OMS_SIGNATURE, SUMS_SIGNATURE
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ def clean(
             workers=workers,
             progress=progress,
         )
+        _check_formats(pieces, made)
         _write_diff(folder, release, located, cells, keys)
         root = _write_sums(folder, release, signer)
     taken = {which for one in cells for which in one.found[:, 3].tolist()}
@@ -258,6 +259,18 @@ def _pieces(
         )
         for shard, hits, removal, redacted in zip(shards, located.shards, removals, cells, strict=True)
     ]
+
+
+def _check_formats(pieces: Sequence[Piece], made: Sequence[Made]) -> None:
+    """Refuse shards of the same bytes whose rows are not the same: the diff names rows by the digest of their shard."""
+    first: dict[str, str] = {}
+    for piece, one in zip(pieces, made, strict=True):
+        other = first.setdefault(one.base_sha256, piece.source.name)
+        if row_format(other) != row_format(piece.source.name):
+            raise UsageError(
+                f"{piece.source.name} and {other} hold the same bytes, which as another format are other rows. "
+                "Leave one of them out."
+            )
 
 
 def _release_shards(

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def partial_folder(output: Path) -> Path:
+    """Where `building` keeps what is not `output` yet; when a run was stopped, what it had finished is still there."""
+    return output.with_name(f".{output.name}.partial")
+
+
 @contextmanager
 def building(output: Path) -> Iterator[Path]:
     """Give a folder to build in; it becomes `output`, complete and on disk, when the block ends without an error.
 
-    The folder is `.<name>.partial` beside `output`, locked while it is built. An error that says what is wrong with the
+    The folder is `partial_folder(output)`, locked while it is built. An error that says what is wrong with the
     inputs or the result leaves nothing of it. Whatever else ends a run (Ctrl-C, a kill, a full disk, a lost worker)
     leaves the files that are finished, as the folder's journal (`expunge.journal`) says, and the next run finds them
     and nothing else in the folder; it must take over or remove them. The journal is removed at the end.
@@ -33,7 +38,7 @@ def building(output: Path) -> Iterator[Path]:
     output = output.absolute()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} exists and is not an empty folder. Name a new one.")
-    partial = output.with_name(f".{output.name}.partial")
+    partial = partial_folder(output)
     missing = [parent for parent in output.parents if not parent.exists()]
     with _explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)

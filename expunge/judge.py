@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expunge.hashing import hash_files
 from expunge.keys import ROLE_OF, KeyKind, Role
 from expunge.manifest import read_keys, read_positions, read_redacted, read_redacted_keys
-from expunge.pool import Advance, map_shards
 from expunge.redactions import column_named, locate_both
 from expunge.shards import Binding, Cut, Fingerprint, Positions, ShardFile, open_shard
+from expunge.shards.source import row_format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,8 +39,8 @@ class KnownAs(StrEnum):
 class Judged:
     """One shard of a copy: how it was recognised, its rows, and those that the release removes.
 
-    `redacted` are the cells of other rows that are to be made null, and the elements that go; `named` counts the rows
-    that redactions name and that stay, whatever they still hold. `undetermined` says what could not be judged, empty if nothing.
+    `redacted` are the cells of other rows that are to be made null, and the elements that go; `named` are, by column, the
+    rows that stay and of which redactions name that cell, whatever it still holds. `undetermined` says what could not be judged, empty if nothing.
     """
 
     file: ShardFile
@@ -49,7 +50,7 @@ class Judged:
     fingerprint: Fingerprint
     undetermined: tuple[str, ...] = ()
     redacted: Cut = field(default_factory=Cut)
-    named: int = 0
+    named: Mapping[str, Positions] = field(default_factory=dict)
 
 
 def judge(
@@ -65,29 +66,32 @@ def judge(
 
     An empty text shard is one without rows: applying a release may leave it so.
     """
+    if not shards:
+        return []
     shards = [replace(file, may_be_empty=True) for file in shards]
-    digests = map_shards(
-        _digest, None, shards, workers=workers, stage="Hashing shards", total=len(shards), progress=progress
-    )
+    hashed = hash_files(shards, workers=workers, stage="Hashing shards", progress=progress)
     removed = read_positions(folder)
     redacted = read_redacted(folder) if release.redacted else {}
-    base = {shard.base_sha256: shard.base_rows for shard in release.shards}
-    clean = {shard.sha256: shard.rows for shard in release.shards}
+    # The same bytes are other rows under another format.
+    base = {(shard.base_sha256, row_format(shard.name)): shard.base_rows for shard in release.shards}
+    clean = {(shard.sha256, row_format(shard.name)): shard.rows for shard in release.shards}
     judged: dict[str, Judged] = {}
-    for file, (digest, state) in zip(shards, digests, strict=True):
-        if digest in base and (digest in removed or digest in redacted or digest not in clean):
+    for file, one in zip(shards, hashed, strict=True):
+        digest, state = one.sha256, one.fingerprint
+        known = digest, row_format(file.name)
+        if known in base and (digest in removed or digest in redacted or known not in clean):
             positions, lost = removed.get(digest, _NONE), redacted.get(digest, Cut())
             judged[file.name] = Judged(
                 file,
                 KnownAs.BASE,
-                base[digest],
+                base[known],
                 positions,
                 state,
                 redacted=lost,
-                named=len(lost.touched),
+                named=lost.null,
             )
-        elif digest in clean:
-            judged[file.name] = Judged(file, KnownAs.RELEASE, clean[digest], _NONE, state)
+        elif known in clean:
+            judged[file.name] = Judged(file, KnownAs.RELEASE, clean[known], _NONE, state)
     unknown = [file for file in shards if file.name not in judged]
     if unknown:
         located, found = locate_both(
@@ -110,19 +114,12 @@ def judge(
                 hits.fingerprint,
                 _undetermined(release, file, hits.binding) if hits.total else (),
                 redacted=cells.beside(gone).cut,
-                named=len(np.setdiff1d(cells.hits.positions, hits.positions)),
+                named={name: np.setdiff1d(rows, hits.positions) for name, rows in cells.named.items()},
             )
     return [judged[file.name] for file in shards]
 
 
 _NONE: Positions = np.zeros(0, dtype=np.int64)
-
-
-def _digest(_shared: None, item: ShardFile, advance: Advance) -> tuple[str, Fingerprint]:
-    shard = open_shard(item)
-    digest = shard.digest()
-    advance(1)
-    return digest, shard.fingerprint
 
 
 def _undetermined(release: Release, file: ShardFile, binding: Binding) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from expunge.errors import UsageError
 from expunge.keys import DIGEST_SIZE, ROLE_OF, KeyKind, Role, column_keys, url_keys
 from expunge.keyset import KeySet
 from expunge.pool import Advance, map_shards
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
     from expunge.lists import Entry
     from expunge.shards import Column, Shard
+
+
+_PAYING_ROWS = 500_000
+"""From how many rows on it pays to start processes, which takes as long as looking at that many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,12 @@ def locate(
     sample that they can be what they are bound to. Raises `BadShard` and `UsageError`.
     """
     job = _Job(Search.of(entries), dict(columns or {}), dict(hints or {}), blanked, checked)
-    total = sum(open_shard(shard).rows for shard in shards)
+    total, told = 0, True  # text does not tell how many rows it has
+    for one in map(open_shard, shards):
+        total += one.rows_asked
+        told = told and one.format == "parquet"
+    if told and total < _PAYING_ROWS:
+        workers = 1
     found = map_shards(
         _search_shard, job, shards, workers=workers, stage=stage, total=total, progress=progress
     )
@@ -287,7 +297,10 @@ def sample_values(shard: ShardFile, positions: Iterable[int], column: str) -> di
 
 def _search_shard(job: _Job, item: ShardFile, advance: Advance) -> ShardHits:
     shard = open_shard(item)
-    binding = bind_columns(shard.columns, job.columns, job.hints)
+    try:
+        binding = bind_columns(shard.columns, job.columns, job.hints)
+    except UsageError as error:
+        raise UsageError(f"{item.name}: {error}") from error
     if job.checked:
         check_binding(shard, binding)
     full = _blanked_columns(shard.columns, binding, job.blanked)

@@ -42,12 +42,14 @@ class Cells:
 
     Each line of `found`, shape (n, 4), is a row, the place of its column in `columns`, the place of an element in the
     row's list or -1 for the whole cell, and the place of the redaction that names it; sorted and distinct. `hits` are
-    the rows that the redactions' entries name, of which some may hold nothing in the column.
+    the rows that the redactions' entries name, of which some may hold nothing in the column; `named` are the same rows by
+    the column whose cell is asked for.
     """
 
     columns: tuple[str, ...]
     found: NDArray[np.int64]
     hits: ShardHits
+    named: Mapping[str, Positions] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -332,7 +334,12 @@ def _cells(wanted: _Wanted, read: list[tuple[str, NDArray[np.int64]]]) -> Cells:
         np.insert(found, 1, columns.index(name), axis=1) for name, found in lines if len(found)
     ]  # row, column, element, redaction
     found = np.unique(np.concatenate(parts), axis=0) if parts else np.zeros((0, 4), dtype=np.int64)
-    return Cells(columns, found, wanted.hits)
+    asked = [*wanted.named.items(), *wanted.own.items()]
+    named = {
+        name: np.unique(np.concatenate([pairs[:, 0] for one, pairs in asked if one == name]))
+        for name in {name for name, _ in asked}
+    }
+    return Cells(columns, found, wanted.hits, named)
 
 
 def _first(located: Located, count: int) -> Located:

@@ -1,17 +1,17 @@
-"""Verify a release: every digest, count and signature, and the arithmetic of its diff."""
+"""Verify a release: every digest, count and signature, the arithmetic of its diff, and the rows that were written anew."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expunge.errors import ExpungeError, UsageError, VerificationFailed
+from expunge.errors import VerificationFailed
+from expunge.hashing import Hashed, hash_files
 from expunge.manifest import (
     KEYS_FILE,
     REDACTED_FILE,
@@ -30,16 +30,17 @@ from expunge.manifest import (
     version_root,
 )
 from expunge.progress import Progress, quiet
-from expunge.redactions import joined, locate_both
-from expunge.shards import Cut, Positions, ShardFile, open_shard
-from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE
+from expunge.shards import NO_ROWS, Cut, Positions, ShardFile
+from expunge.shards.source import DATA_FOLDER, RELEASE_FILE, SUMS_FILE, row_format
 from expunge.signing import OMS_SIGNATURE, SIGNATURE_FILES, SUMS_SIGNATURE, verify_minisig, verify_oms
+from expunge.verify_rows import row_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    from expunge.manifest import ReleaseShard
 
 _MOST_DIFFERENCES = 20
-_NO_ROWS: Positions = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,15 @@ def verify_release(
     oms_pub: Path | None = None,
     integrity_only: bool = False,
     partial: bool = False,
+    thorough: bool = False,
     workers: int = 1,
     progress: Progress = quiet,
 ) -> Verified:
     """Verify every file of a release against the keys given.
 
     Without a key nothing proves who made the release: that is an error unless `integrity_only`. With `partial` files
-    that were not downloaded are passed over; whatever is there is verified all the same.
+    that were not downloaded are passed over; whatever is there is verified all the same. Rows that were written anew
+    are held against the keys of the diff; with `thorough` all rows are, those that were copied from the base too.
 
     Raises `VerificationFailed` with the first differences.
     """
@@ -79,10 +82,12 @@ def verify_release(
         sums = read_sums(folder)
         root = file_digest(folder / SUMS_FILE)
         comment = _verify_signatures(folder, sums, minisign_pub, oms_pub)
-        absent = _verify_files(folder, sums, partial=partial, progress=progress)
+        hashed, absent = _verify_files(folder, sums, partial=partial, workers=workers, progress=progress)
         release = read_release(folder)
         _verify_diff(folder, release, sums)
-        _verify_rows(folder, release, absent, workers=workers, progress=progress)
+        _raise(
+            row_differences(folder, release, hashed, thorough=thorough, workers=workers, progress=progress)
+        )
     except BadRelease as error:
         raise VerificationFailed(str(error)) from error
     given = {SUMS_SIGNATURE: minisign_pub, OMS_SIGNATURE: oms_pub}
@@ -136,26 +141,34 @@ def _signature(path: Path) -> bytes:
         ) from error
 
 
-def _verify_files(folder: Path, sums: Mapping[str, str], *, partial: bool, progress: Progress) -> list[str]:
-    """Hash every file that the sums list; refuse files that they do not. Returns those that are not there."""
-    differences: list[str] = []
-    absent: list[str] = []
-    for done, (name, digest) in enumerate(sums.items()):
-        progress("Hashing files", done, len(sums))
-        path = folder / name
-        if path.is_symlink() or any((folder / part).is_symlink() for part in Path(name).parents[:-1]):
-            differences.append(f"{name} is a link.")
-        elif not path.is_file():
-            absent.append(name)
-        elif file_digest(path) != digest:
-            differences.append(f"{name} is not the file that was published: its SHA-256 differs.")
+def _verify_files(
+    folder: Path, sums: Mapping[str, str], *, partial: bool, workers: int, progress: Progress
+) -> tuple[dict[str, Hashed], list[str]]:
+    """Hash every file that the sums list; refuse files that they do not. Returns what is there and what is not."""
+    links = {name for name in sums if _is_linked(folder, name)}
+    absent = [name for name in sums if name not in links and not (folder / name).is_file()]
+    there = [name for name in sums if name not in links and name not in absent]
+    files = [ShardFile(folder / name, name, may_be_empty=True) for name in there]
+    found = dict(zip(there, hash_files(files, workers=workers, progress=progress), strict=True))
+    differences = [f"{name} is a link." for name in sums if name in links]
+    differences += [
+        f"{name} is not the file that was published: its SHA-256 differs."
+        for name, hashed in found.items()
+        if hashed.sha256 != sums[name]
+    ]
     differences += [f"{name} is not listed in {SUMS_FILE}." for name in _extra_files(folder, sums)]
     if RELEASE_FILE not in sums:
         differences.append(f"{RELEASE_FILE} is not listed in {SUMS_FILE}.")
     if not partial:
         differences += [f"{name} is missing." for name in absent]
     _raise(differences)
-    return absent
+    return found, absent
+
+
+def _is_linked(folder: Path, name: str) -> bool:
+    return (folder / name).is_symlink() or any(
+        (folder / part).is_symlink() for part in Path(name).parents[:-1]
+    )
 
 
 def _extra_files(folder: Path, sums: Mapping[str, str]) -> list[str]:
@@ -192,13 +205,14 @@ def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> Non
     ]
     _raise(differences)
     positions = read_positions(folder)
-    removed = {shard.base_sha256: shard.removed for shard in release.shards if shard.removed}
-    if {digest: len(rows) for digest, rows in positions.items()} != removed:
+    if not _counted_alike(
+        release, {digest: len(rows) for digest, rows in positions.items()}, lambda shard: shard.removed
+    ):
         differences.append(f"{REMOVED_FILE} and {RELEASE_FILE} count removed rows differently.")
     differences += [
         f"{REMOVED_FILE} names rows that the base of {shard.path} does not have."
         for shard in release.shards
-        if len(rows := positions.get(shard.base_sha256, _NO_ROWS))
+        if len(rows := positions.get(shard.base_sha256, NO_ROWS))
         and not 0 <= rows[0] <= rows[-1] < shard.base_rows
     ]
     if release.redacted:
@@ -206,6 +220,17 @@ def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> Non
     differences += _key_differences(folder, release)
     if version_root({shard.name: shard.base_sha256 for shard in release.shards}) != release.base_root:
         differences.append(f"{RELEASE_FILE} gives another root of the base than its shards have.")
+    differences += [
+        f"{shard.path} lost nothing, but is not its base's file."
+        for shard in release.shards
+        if not shard.changed and shard.sha256 != shard.base_sha256
+    ]
+    formats: dict[str, str] = {}
+    differences += [
+        f"{shard.path} is made of the same bytes as a shard of another format, in which they are other rows."
+        for shard in release.shards
+        if formats.setdefault(shard.base_sha256, form := row_format(shard.name)) != form
+    ]
     for shard in release.shards:
         kept = shard.base_rows if release.form == "aligned" else shard.base_rows - shard.removed
         if shard.rows != kept:
@@ -213,12 +238,20 @@ def _verify_diff(folder: Path, release: Release, sums: Mapping[str, str]) -> Non
     _raise(differences)
 
 
+def _counted_alike(release: Release, diff: Mapping[str, int], said: Callable[[ReleaseShard], int]) -> bool:
+    """Whether the diff's counts, by digest of the base's shard, are those of every shard that was made of one."""
+    return diff.keys() <= {shard.base_sha256 for shard in release.shards} and all(
+        diff.get(shard.base_sha256, 0) == said(shard) for shard in release.shards
+    )
+
+
 def _redacted_differences(folder: Path, release: Release, positions: Mapping[str, Positions]) -> list[str]:
     """Hold the redacted cells against `release.json`: their number, their rows, and that no removal takes them anyhow."""
     cuts = read_redacted(folder)
     differences: list[str] = []
-    counted = {shard.base_sha256: shard.redacted for shard in release.shards if shard.redacted}
-    if {digest: cut.cells for digest, cut in cuts.items()} != counted:
+    if not _counted_alike(
+        release, {digest: cut.cells for digest, cut in cuts.items()}, lambda shard: shard.redacted
+    ):
         differences.append(f"{REDACTED_FILE} and {RELEASE_FILE} count redacted cells differently.")
     for shard in release.shards:
         cut = cuts.get(shard.base_sha256, Cut())
@@ -227,7 +260,7 @@ def _redacted_differences(folder: Path, release: Release, positions: Mapping[str
             differences.append(f"{REDACTED_FILE} names rows that the base of {shard.path} does not have.")
         if any((pairs[:, 1] < 0).any() for pairs in cut.elements.values()):
             differences.append(f"{REDACTED_FILE} names elements of {shard.path} that no list can have.")
-        gone = positions.get(shard.base_sha256, _NO_ROWS)
+        gone = positions.get(shard.base_sha256, NO_ROWS)
         lost = cut if release.form == "compact" else cut.of_columns(release.blanked)
         if np.isin(lost.touched, gone).any():
             differences.append(f"{REDACTED_FILE} names cells of {shard.path} that {REMOVED_FILE} takes.")
@@ -254,92 +287,6 @@ def _key_differences(folder: Path, release: Release) -> list[str]:
             if not cells & {(kind, part.column), (kind, None)}
         ]
     return differences
-
-
-def _verify_rows(
-    folder: Path, release: Release, absent: Sequence[str], *, workers: int, progress: Progress
-) -> None:
-    """Read every shard that is there: its rows and bytes are as counted, and nothing that the diff names is found in it."""
-    shards = [
-        ShardFile(folder / shard.path, shard.name, may_be_empty=True)
-        for shard in release.shards
-        if shard.path not in absent
-    ]
-    try:
-        located, cells = locate_both(
-            shards,
-            read_keys(folder),
-            read_redacted_keys(folder) if release.redacted else [],
-            hints=release.columns,
-            blanked=release.blanked if release.form == "aligned" else None,
-            workers=workers,
-            progress=progress,
-            stage="Reading rows",
-            checked=False,
-        )
-        filled = _filled(folder, release, shards)
-    except UsageError as error:
-        raise VerificationFailed(f"A shard has not the columns that {RELEASE_FILE} names: {error}") from error
-    except ExpungeError as error:
-        raise VerificationFailed(str(error)) from error
-    rows = Counter({hits.name: hits.total for hits in located.shards})
-    differences = [
-        f"{shard.path} has {rows[shard.name]} rows and {RELEASE_FILE} says {shard.rows}."
-        for shard in release.shards
-        if shard.path not in absent and rows[shard.name] != shard.rows
-    ]
-    differences += [
-        f"{shard.path} has not the length that {RELEASE_FILE} says."
-        for shard in release.shards
-        if shard.path not in absent and (folder / shard.path).stat().st_size != shard.bytes
-    ]
-    differences += [
-        f"{name}: row {at[0]} matches a key of the diff." for name, at in located.positions.items()
-    ]
-    differences += [
-        f"{file.name}: row {one.found[0, 0]} matches a redacted key of the diff."
-        for file, one in zip(shards, cells, strict=True)
-        if len(one.found)
-    ]
-    _raise(differences + filled)
-
-
-def _filled(folder: Path, release: Release, shards: Sequence[ShardFile]) -> list[str]:
-    """Look at every cell that is to be empty, redacted or in a removed row that stays: it holds nothing."""
-    cuts, positions = (read_redacted(folder) if release.redacted else {}), read_positions(folder)
-    digests = {shard.name: shard.base_sha256 for shard in release.shards}
-    differences: list[str] = []
-    for file in shards:
-        redacted, gone = cuts.get(digests[file.name], Cut()), positions.get(digests[file.name], _NO_ROWS)
-        differences += _unknown_columns(file, redacted)
-        if release.form == "aligned":
-            places = joined(Cut.of_rows(gone, release.blanked), redacted).null
-        else:
-            places = {name: rows - np.searchsorted(gone, rows) for name, rows in redacted.null.items()}
-        wanted = np.unique(np.concatenate([_NO_ROWS, *places.values()]))
-        if not len(wanted):
-            continue
-        looked_at = replace(file, rows=tuple(range(row, row + 1) for row in wanted.tolist()))
-        for batch in open_shard(looked_at).presence(sorted(places)):
-            for name, rows in places.items():
-                here = rows[(rows >= batch.first) & (rows < batch.first + batch.rows)]
-                there = batch.arrays[name].to_numpy(zero_copy_only=False)[here - batch.first]
-                differences += [
-                    f"{file.name}: row {row} holds something in {name!r}, which is to be empty there."
-                    for row in here[there].tolist()
-                ]
-    return differences
-
-
-def _unknown_columns(file: ShardFile, redacted: Cut) -> list[str]:
-    """Columns that are said to be redacted and that a shard does not have. Objects may have keys that the first have not."""
-    shard = open_shard(file)
-    if not redacted or shard.format.startswith(("jsonl", "ndjson")):
-        return []
-    unknown = redacted.columns - {column.name for column in shard.columns}
-    return [
-        f"{REDACTED_FILE} names a column {name!r} that {file.name} does not have." for name in sorted(unknown)
-    ]
 
 
 def _raise(differences: list[str]) -> None:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long an example takes says more about the machine than about the code.
+    hypothesis.settings.register_profile("expunge", deadline=None)
+    hypothesis.settings.load_profile("expunge")
     # No test reaches another machine; these are options of pytest-socket.
     config.option.allow_hosts = "127.0.0.0/8,::1"
     config.option.allow_unix_socket = True

@@ -18,6 +18,7 @@ from expunge.cli.results import print_json, print_line
 from expunge.cli.terminal import Terminal
 from expunge.errors import ExpungeError
 from expunge.keys import keys_of_url
+from expunge.pool import leave_pandas_out
 
 STOPPED = 130
 """What a shell makes of Ctrl-C."""
@@ -99,7 +100,13 @@ app.command()(index_commands.locate)
 
 
 def main() -> None:
-    """Run the command and leave with its exit code."""
+    """Run the command, which is all that this process is for, and leave with its exit code."""
+    leave_pandas_out()
+    run()
+
+
+def run() -> None:
+    """Run the command in a process that may be somebody else's, and leave with its exit code."""
     try:
         app()
     except ExpungeError as error:

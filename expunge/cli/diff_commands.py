@@ -11,7 +11,6 @@ from expunge.cli.arguments import find_named, read_columns
 from expunge.cli.options import MOST_LISTED, Columns, FormatOption, OutputFormat, Quiet
 from expunge.cli.results import print_json, print_line
 from expunge.cli.terminal import Terminal
-from expunge.diff import diff_versions, explain_release
 
 if TYPE_CHECKING:
     from expunge.diff import Diff, Explained
@@ -35,6 +34,8 @@ def diff(
     quiet: Quiet = False,
 ) -> None:
     """Count the rows added, removed and common between two versions, by the exact bytes of their URLs or by a key."""
+    from expunge.diff import diff_versions  # noqa: PLC0415  it takes DuckDB along, longer than all else that a command imports
+
     terminal = Terminal(quiet=quiet)
     one, other = find_named([old], terminal), find_named([new], terminal)
     with terminal.progress() as progress:
@@ -63,6 +64,8 @@ def explain(
     output_format: OutputFormat = FormatOption.TABLE,
 ) -> None:
     """Tell what a release costs a holder of its base: bytes to download with the diff, and without."""
+    from expunge.diff import explain_release  # noqa: PLC0415  it takes DuckDB along, longer than all else that a command imports
+
     explained = explain_release(release)
     if output_format is FormatOption.JSON:
         print_json(explained.to_dict())

@@ -123,10 +123,13 @@ def verify(
     oms_pub: OmsPub = None,
     integrity_only: Annotated[bool, typer.Option(help="Accept that nothing proves who made it.")] = False,
     partial: Annotated[bool, typer.Option(help="Pass over files that were not downloaded.")] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Hold every row against the diff's keys, the copied ones too.")
+    ] = False,
     workers: Workers = CORES,
     quiet: Quiet = False,
 ) -> None:
-    """Verify a release: every digest, count and signature, and the arithmetic of its diff."""
+    """Verify a release: every digest, count and signature, the arithmetic of its diff, and the rows that were written anew."""
     terminal = Terminal(quiet=quiet)
     with terminal.progress() as progress:
         verified = verify_release(
@@ -135,6 +138,7 @@ def verify(
             oms_pub=oms_pub,
             integrity_only=integrity_only,
             partial=partial,
+            thorough=rows,
             workers=workers,
             progress=progress,
         )
@@ -147,7 +151,9 @@ def verify(
         f"{made.dataset}@{made.version} (serial {made.serial}): {_taken(made)}, "
         f"{made.rows_after:,} left in {len(made.shards):,} shards."
     )
-    terminal.say(f"Verified: digests, counts, diff{''.join(f', {name}' for name in verified.signatures)}.")
+    looked_at = "every row" if rows else "rows written anew"
+    signed = "".join(f", {name}" for name in verified.signatures)
+    terminal.say(f"Verified: digests, counts, diff, {looked_at}{signed}.")
     print_line(verified.root)
 
 

@@ -20,7 +20,7 @@ _MOST_SHOWN = 10
 def print_checked(checked: Checked) -> None:
     """Print the answer of `check`, with a line for each part that is affected or could not be judged."""
     named = [
-        part for part in checked.parts if part.affected or part.redacted or part.present or part.undetermined
+        part for part in checked.parts if part.affected or part.cells or part.present or part.undetermined
     ]
     if named:
         width = max(len(part.name) for part in named)

@@ -20,6 +20,7 @@ from expunge.copies.part import Change, Follower
 from expunge.errors import UsageError, VerificationFailed
 from expunge.shards import ShardFile, open_shard
 from expunge.shards.shard import finish
+from expunge.shards.source import row_format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,9 +59,9 @@ class Stats(Follower):
     def changes(self, going: Going) -> list[Change]:
         """The file, when a row goes; of a manifest of another kind it counts something else."""
         if (
-            not len(going.positions)
+            not len(uncounted := _uncounted(going))
             or not emptied_columns(self._shard.columns)
-            or self._counted(going.positions) == self._read(self.path)
+            or self._counted(uncounted) == self._read(self.path)
         ):
             return []
         return [Change(self.name, "counts", self.path.stat().st_size)]
@@ -70,7 +71,7 @@ class Stats(Follower):
         if not self.changes(going):
             target.keep(self.path, self.name)
             return
-        counted = self._counted(going.positions)
+        counted = self._counted(_uncounted(going))
         new = target.new(self.path, self.name)
         with new.open("xb") as sink:
             sink.write(json.dumps(counted, indent=4).encode())
@@ -113,6 +114,11 @@ class Stats(Follower):
         return cast("dict[str, Any]", stats)
 
 
+def _uncounted(going: Going) -> Positions:
+    """The rows of which the manifest tells nothing more: those that go, and those whose sample does."""
+    return np.union1d(going.positions, going.emptied)
+
+
 class SourceKeys:
     """The keys that img2dataset gave to the rows of its list.
 
@@ -122,11 +128,11 @@ class SourceKeys:
     def __init__(
         self,
         source: Sequence[ShardFile],
-        rows: Mapping[str, int],
+        rows: Mapping[tuple[str, str], int],
         removed: Mapping[str, Positions],
         samples: int = DEFAULT_SAMPLES,
     ) -> None:
-        """`rows` counts those of each shard of the base by its digest, `removed` has the positions of those that go.
+        """`rows` counts those of each shard of the base by its digest and row format, `removed` has by digest those that go.
 
         Raises `UsageError` for a file that is no shard of the base: its positions say nothing.
         """
@@ -134,12 +140,14 @@ class SourceKeys:
         self._step = 10 ** math.ceil(math.log10(samples))
         digests = [open_shard(file).digest() for file in source]
         for file, digest in zip(source, digests, strict=True):
-            if digest not in rows:
+            if (digest, row_format(file.name)) not in rows:
                 raise UsageError(
                     f"{file.name} is no shard of the release's base, so the places of its rows tell nothing. "
                     "Give the file as it was published."
                 )
-        self._rows = [rows[digest] for digest in digests]
+        self._rows = [
+            rows[digest, row_format(file.name)] for file, digest in zip(source, digests, strict=True)
+        ]
         self._shards = list(accumulate((-(-count // samples) for count in self._rows), initial=0))
         self._removed = [set(removed[digest].tolist()) if digest in removed else set() for digest in digests]
 

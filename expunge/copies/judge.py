@@ -3,43 +3,42 @@
 1. Manifests are judged as any shard is, by digest or by key.
 2. The samples of a part follow the rows of its manifest, by their keys. A sample that no row with a URL speaks for is
    judged by its own json: all of these are drawn up as a manifest of their own, for the time of the judging.
-3. Where the release has content hashes that no column can be held against, the bytes of the samples are hashed. That
+3. Where the release redacts, the json of every sample is held against it as a manifest is. A sample whose URL is redacted
+   goes: it was downloaded from there. Of any other the fields become null, and the text with its column.
+4. Where the release has content hashes that no column can be held against, the bytes of the samples are hashed. That
    finds what was stored as it was downloaded; of what was encoded anew it says nothing.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import orjson
 
-from expunge.copies.img2dataset import DEFAULT_SAMPLES, KEY, SourceKeys
+from expunge.copies.cells import SampleCells
+from expunge.copies.img2dataset import DEFAULT_SAMPLES, KEY, SourceKeys, emptied_columns
 from expunge.copies.part import Going
+from expunge.copies.samples import Examined, Search, binding_of, examine
 from expunge.copies.tar import HASHES
-from expunge.errors import UsageError
 from expunge.judge import Judged, KnownAs, judge
-from expunge.keys import ROLE_OF, Role
+from expunge.keys import Role
 from expunge.locate import sample_values
 from expunge.manifest import read_keys, read_positions
 from expunge.pool import map_shards
-from expunge.shards import Column, Cut, ShardFile, bind_columns, open_shard
+from expunge.shards import NO_ROWS, Cut, ShardFile, open_shard
+from expunge.shards.source import row_format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from expunge.copies.find import Copy
-    from expunge.copies.part import Digest, Part
+    from expunge.copies.part import Part
     from expunge.manifest import Release
-    from expunge.pool import Advance
     from expunge.progress import Progress
-    from expunge.shards import Binding, Positions
-
-_NONE: Positions = np.zeros(0, dtype=np.int64)
+    from expunge.shards import Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,8 @@ class JudgedPart:
     """One part of a copy and what of it goes.
 
     `shard` is its manifest, judged. `alone` counts the samples that no row speaks for, `lost` are those of them that
-    go; `present` are the keys that go and have files. `undetermined` says what could not be judged, empty if nothing.
+    go; `present` are the keys that go and have files; `sample_cells` counts what is redacted in samples whose row holds
+    nothing more of it. `undetermined` says what could not be judged, empty if nothing.
     """
 
     part: Part
@@ -65,6 +65,7 @@ class JudgedPart:
     lost: frozenset[str]
     present: frozenset[str]
     undetermined: tuple[str, ...]
+    sample_cells: int = 0
 
     @property
     def name(self) -> str:
@@ -90,6 +91,11 @@ class JudgedPart:
     def redacted(self) -> Cut:
         """The cells of the manifest that become null, and the elements that go, in rows that stay."""
         return self.shard.redacted if self.shard else Cut()
+
+    @property
+    def cells(self) -> int:
+        """What is redacted in rows and samples that stay; a row and its sample count once."""
+        return self.redacted.cells + self.sample_cells
 
     @property
     def affected(self) -> int:
@@ -124,209 +130,142 @@ def judge_copy(
             if one is not None:
                 follower.expect(one.rows, one.file.name)
     with tempfile.TemporaryDirectory(prefix="expunge-") as scratch:
-        search = _Search(
+        search = Search(
             frozenset((entry.kind, entry.key) for entry in read_keys(folder) if entry.kind in HASHES),
             dict(columns or {}),
             dict(release.columns),
             _source_keys(source, folder, release),
             Path(scratch),
+            bool(release.redacted),
         )
         total = sum(part.samples is not None for part in copy.parts)
         examined = map_shards(
-            _examine,
+            examine,
             search,
             list(enumerate(items)),
-            workers=workers,
+            workers=workers if total else 1,  # starting processes would cost more than looking at no sample
             stage="Looking at samples",
             total=total,
             progress=progress,
         )
-        drawn = judged([one.drawn for one in examined if one.drawn])
+        drawn = judged([file for one in examined for file in (one.drawn, one.told) if file])
         return [
-            _concluded(part, manifests.get(part.name), one, drawn, release)
-            for part, one in zip(copy.parts, examined, strict=True)
+            _concluded(search, item, one, drawn, release) for item, one in zip(items, examined, strict=True)
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """What the samples of every part are searched for."""
-
-    digests: frozenset[Digest]
-    columns: dict[str, str]
-    hints: dict[Role, str]
-    source: SourceKeys | None
-    scratch: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Examined:
-    """What the samples of one part told.
-
-    `gone` are the keys that go and have files, so far, and `rows` those of the manifest that only the samples told of.
-    `alone` counts samples that no row speaks for, `rows_alone` has the rows of those that have one all the same;
-    `unjudged` of them have no URL, and `drawn` is the manifest of the others.
-    """
-
-    gone: frozenset[str] = frozenset()
-    rows: Positions = field(default_factory=lambda: _NONE)
-    alone: int = 0
-    rows_alone: dict[str, int] = field(default_factory=dict)
-    unjudged: int = 0
-    drawn: ShardFile | None = None
 
 
 def _source_keys(source: Source | None, folder: Path, release: Release) -> SourceKeys | None:
     if source is None:
         return None
-    rows = {shard.base_sha256: shard.base_rows for shard in release.shards}
+    rows = {(shard.base_sha256, row_format(shard.name)): shard.base_rows for shard in release.shards}
     return SourceKeys(source.shards, rows, read_positions(folder), source.samples)
 
 
-def _examine(search: _Search, item: tuple[int, tuple[Part, Judged | None]], advance: Advance) -> _Examined:
-    number, (part, shard) = item
-    if part.samples is None:
-        return _Examined()
-    binding = _binding(search, part.manifest)
-    rows, vouched = _rows_by_key(part.manifest, binding)
-    removed = set() if shard is None else set(shard.positions.tolist())
-    hashing = frozenset(kind for kind, _ in search.digests if ROLE_OF[kind] not in binding)
-    drawn = ShardFile(search.scratch / f"{number}.jsonl", f"{part.samples.name}.jsonl")
-    gone: set[str] = set()
-    told: set[int] = set()
-    alone: dict[str, int] = {}
-    count = written = unjudged = 0
-    with drawn.path.open("xb") as sink:
-        for sample in part.samples.samples(vouched, hashing):
-            key, row = sample.key, rows.get(sample.key)
-            placed = search.source.removes(key) if search.source else None
-            if row in removed:
-                gone.add(key)
-            elif placed or not search.digests.isdisjoint(sample.digests):
-                gone.add(key)
-                if row is not None:
-                    told.add(row)
-            if key in vouched:
-                continue
-            count += 1
-            if row is not None:
-                alone[key] = row
-            fields = _fields(sample.meta)
-            if _has_url(search, fields):
-                sink.write(orjson.dumps({**fields, KEY: key}, option=orjson.OPT_APPEND_NEWLINE))
-                written += 1
-            elif placed is None:
-                unjudged += 1
-    advance(1)
-    positions = np.array(sorted(told), dtype=np.int64)
-    return _Examined(frozenset(gone), positions, count, alone, unjudged, drawn if written else None)
-
-
 def _concluded(
-    part: Part, shard: Judged | None, found: _Examined, drawn: Mapping[str, Judged], release: Release
+    search: Search,
+    item: tuple[Part, Judged | None],
+    found: Examined,
+    drawn: Mapping[str, Judged],
+    release: Release,
 ) -> JudgedPart:
     """Put together what the manifest and the samples told."""
+    part, shard = item
     reasons = list(shard.undetermined) if shard else []
     lost: set[str] = set()
     if found.drawn:
         one = drawn[found.drawn.name]
         lost = {key for key in sample_values(one.file, one.positions, KEY).values() if key is not None}
         reasons += [f"of its samples' json: {reason}" for reason in one.undetermined]
-        named = one.named
-    else:
-        named = 0
-    if part.samples is not None and (named := named + (shard.named if shard else 0)):
+    if found.unreadable:
         reasons.append(
-            f"cells of {named:,} rows are redacted, and their samples, which are not changed, may hold the same"
+            f"cells of {found.unreadable:,} samples are redacted whose json is none, so what it holds is not known"
         )
-    if release.rows_removed and found.unjudged:
+    if (release.rows_removed or release.redacted) and found.unjudged:
         reasons.append(_unjudged(part, found))
-    if release.rows_removed and part.unreadable:
+    if (release.rows_removed or release.redacted) and part.unreadable:
         reasons.append(part.unreadable)
     rows_alone = found.rows_alone
     also = [rows_alone[key] for key in lost if key in rows_alone]
-    positions = _NONE if shard is None else shard.positions
+    positions = NO_ROWS if shard is None else shard.positions
     positions = np.union1d(np.union1d(positions, found.rows), np.array(also, dtype=np.int64)).astype(np.int64)
-    present = found.gone | lost
+    cells, unlinked = _redacted(search, found, drawn)
+    emptied = _emptied(search, part, shard, {found.row_of[key] for key in unlinked if key in found.row_of})
+    present = found.gone | lost | unlinked
+    cells = {key: one for key, one in cells.items() if key not in present}
     if shard is None:
         lost |= found.gone
     else:
         lost -= rows_alone.keys()
+    counted = set() if shard is None else set(shard.redacted.touched.tolist())
     return JudgedPart(
         part=part,
         shard=shard,
-        going=Going(shard.rows if shard else 0, positions, present, release.form == "aligned"),
+        going=Going(
+            shard.rows if shard else 0,
+            positions,
+            frozenset(present),
+            release.form == "aligned",
+            cells,
+            np.setdiff1d(emptied, positions),
+        ),
         alone=found.alone,
         lost=frozenset(lost),
-        present=present,
+        present=frozenset(present),
         undetermined=tuple(dict.fromkeys(reasons)),
+        sample_cells=sum(len(one) for key, one in cells.items() if found.row_of.get(key) not in counted),
     )
 
 
-def _unjudged(part: Part, found: _Examined) -> str:
+def _redacted(
+    search: Search, found: Examined, drawn: Mapping[str, Judged]
+) -> tuple[dict[str, SampleCells], set[str]]:
+    """What is redacted in samples, by key, and the keys of those whose URL is: they go."""
+    cells = dict(found.cells)
+    unlinked = set(found.unlinked)
+    if found.told is None:
+        return cells, unlinked
+    one = drawn[found.told.name]
+    binding = binding_of(search, one.file)
+    keys = {row: str(key) for row, key in sample_values(one.file, _named_rows(one), KEY).items()}
+    lines: dict[str, SampleCells] = {}
+    for name, here in one.redacted.null.items():
+        for row in here.tolist():
+            lines[keys[row]] = lines.get(keys[row], SampleCells()) | SampleCells(frozenset({name}))
+            if name == binding.get(Role.URL):
+                unlinked.add(keys[row])
+    for name, pairs in one.redacted.elements.items():
+        for row, place in pairs.tolist():
+            element = SampleCells(elements=frozenset({(name, place)}))
+            lines[keys[row]] = lines.get(keys[row], SampleCells()) | element
+    for row in one.named.get(binding.get(Role.TEXT, ""), NO_ROWS).tolist():
+        if keys[row] in found.captioned:
+            lines[keys[row]] = lines.get(keys[row], SampleCells()) | SampleCells(text=True)
+    for key, more in lines.items():
+        cells[key] = cells.get(key, SampleCells()) | more
+    return cells, unlinked
+
+
+def _named_rows(one: Judged) -> Positions:
+    """The rows of which something is redacted, or was."""
+    parts = [one.redacted.touched, *one.named.values()]
+    return np.unique(np.concatenate(parts)).astype(np.int64)
+
+
+def _emptied(search: Search, part: Part, shard: Judged | None, unlinked: set[int]) -> Positions:
+    """The rows of img2dataset's manifest that stay without their URL: what they tell of the item goes with its sample."""
+    if shard is None or part.manifest is None:
+        return NO_ROWS
+    url = binding_of(search, part.manifest).get(Role.URL)
+    rows = shard.redacted.null.get(url, NO_ROWS) if url else NO_ROWS
+    rows = np.union1d(rows, np.array(sorted(unlinked), dtype=np.int64)).astype(np.int64)
+    manifest = replace(part.manifest, may_be_empty=True)
+    return rows if len(rows) and emptied_columns(open_shard(manifest).columns) else NO_ROWS
+
+
+def _unjudged(part: Part, found: Examined) -> str:
     if part.manifest is None and found.drawn is None:
         return "it has no manifest beside it and no json with a URL in it, so nothing tells where its samples come from"
     return (
         f"{found.unjudged:,} samples have neither a row with a URL in a manifest nor a json with one, "
         "so nothing tells where they come from"
     )
-
-
-def _binding(search: _Search, manifest: ShardFile | None) -> Binding:
-    if manifest is None:
-        return {}
-    return bind_columns(
-        open_shard(replace(manifest, may_be_empty=True)).columns, search.columns, search.hints
-    )
-
-
-def _rows_by_key(manifest: ShardFile | None, binding: Binding) -> tuple[dict[str, int], set[str]]:
-    """The row of each sample key, and the keys of the rows that have a URL. Raises `BadShard` for a key that comes twice."""
-    rows: dict[str, int] = {}
-    vouched: set[str] = set()
-    if manifest is None:
-        return rows, vouched
-    shard = open_shard(replace(manifest, may_be_empty=True))
-    if KEY not in {column.name for column in shard.columns}:
-        return rows, vouched
-    url = binding.get(Role.URL)
-    for batch in shard.batches(sorted({KEY, *([url] if url else [])})):
-        valid = batch.arrays[url].is_valid().to_pylist() if url else [False] * batch.rows
-        pairs = zip(batch.arrays[KEY].to_pylist(), valid, strict=True)
-        for row, (key, has_url) in enumerate(pairs, batch.first):
-            if key is None:
-                continue
-            name = str(key)
-            if name in rows:
-                raise shard.bad(
-                    f"rows {rows[name]} and {row} have the same key, so their samples cannot be told apart."
-                )
-            rows[name] = row
-            if has_url:
-                vouched.add(name)
-    return rows, vouched
-
-
-def _fields(meta: bytes | None) -> dict[str, Any]:
-    """The plain fields of a sample's json; none where it is missing or is none."""
-    try:
-        found = json.loads(meta) if meta else {}
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, str)
-        or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63)
-        or (isinstance(value, list) and value and all(isinstance(part, str) for part in value))
-    }
-
-
-def _has_url(search: _Search, fields: Mapping[str, Any]) -> bool:
-    columns = [Column(name, "string", required=False) for name in fields]
-    try:
-        return Role.URL in bind_columns(columns, search.columns, search.hints)
-    except UsageError:
-        return False

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from expunge.errors import BadShard
 from expunge.keys import KeyKind
+from expunge.shards import NO_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
+    from expunge.copies.cells import SampleCells
     from expunge.copies.targets import Target
     from expunge.shards import Positions, ShardFile
 
@@ -25,28 +27,32 @@ class Going:
     """What goes from one part of a copy.
 
     `positions` are rows of the manifest, which has `rows`; `keys` name samples, with a row in the manifest or without.
-    With `aligned` the rows stay and are emptied; samples go in either form, for nothing counts their places.
+    With `aligned` the rows stay and are emptied; samples go in either form, for nothing counts their places. `cells` are
+    redacted in samples that stay, by key. `emptied` are rows that stay without their URL, and so without their sample.
     """
 
     rows: int
     positions: Positions
     keys: frozenset[str]
     aligned: bool
+    cells: Mapping[str, SampleCells] = field(default_factory=dict)
+    emptied: Positions = field(default_factory=lambda: NO_ROWS)
 
     def __bool__(self) -> bool:
         """Whether anything goes."""
-        return bool(len(self.positions) or self.keys)
+        return bool(len(self.positions) or self.keys or self.cells)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would become of one file: the rows, samples or vectors that go, and the bytes of the file to write anew.
+    """What would become of one file: what goes of it, and the bytes of the file to write anew.
 
-    `positions` count from 0, `keys` are sample keys, `members` the names of files that go, inside a tar or a folder.
+    `positions` count from 0, `keys` are sample keys, `members` the names of files inside a tar or a folder: those that
+    go or, where it is cells of samples that go, those that are written anew.
     """
 
     name: str
-    what: Literal["rows", "samples", "vectors", "counts"]
+    what: Literal["rows", "samples", "cells", "vectors", "counts"]
     bytes: int
     positions: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -57,12 +63,13 @@ class Change:
 class Sample:
     """One sample of a training set: its key, the bytes of its json, and the content hashes of its other files.
 
-    The json is None where it was not asked for or is not there.
+    The json is None where it was not asked for or is not there; `captioned` says whether there is a text that holds any.
     """
 
     key: str
     meta: bytes | None
     digests: frozenset[Digest]
+    captioned: bool = False
 
 
 @dataclass(frozen=True)

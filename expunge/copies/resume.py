@@ -37,6 +37,11 @@ def part_recipe(one: JudgedPart, settings: str) -> str:
         followers,
         one.going.aligned,
         sorted(one.going.keys),
+        one.going.emptied.tolist(),
+        [
+            [key, sorted(cells.fields), sorted(cells.elements), cells.text]
+            for key, cells in sorted(one.going.cells.items())
+        ],
     ]
     digest = hashlib.sha256(orjson.dumps(made_of))
     digest.update(one.going.positions.tobytes())

@@ -1,4 +1,4 @@
-"""Tars of samples, as webdataset reads them: cut by copying the bytes of everything that stays.
+"""Tars of samples, as webdataset reads them: cut by copying the bytes of everything that stays as it is.
 
 A member is its headers and its data, each padded to blocks of 512 bytes: the header itself, and before it those that
 lend it a long name or other attributes (PAX `x`, GNU `L` and `K`). Only headers are read, and no member is ever held in
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
+from expunge.copies.cells import redacted_meta
 from expunge.copies.part import Change, Sample, Samples
 from expunge.errors import BadShard, VerificationFailed
 from expunge.keys import KeyKind
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
     from pathlib import Path
 
+    from expunge.copies.cells import SampleCells
     from expunge.copies.part import Digest, Going
     from expunge.copies.targets import Target
 
@@ -50,7 +52,7 @@ TEXT = "txt"
 class Member:
     """A file in a tar. Its headers begin at `begin`, its `size` bytes at `data`, and what comes next at `end`.
 
-    `key` is that of the sample it belongs to, empty for none, and `ending` what it is of it: `jpg`, `txt`, `json`.
+    `lent_size` says whether a header before its own holds the size. `key` is that of the sample it belongs to, empty for none, and `ending` what it is of it: `jpg`, `txt`, `json`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Member:
     data: int
     size: int
     end: int
+    lent_size: bool = False
 
 
 def sample_key(name: str) -> tuple[str, str]:
@@ -95,6 +98,7 @@ class TarSamples(Samples):
                 endings: set[str] = set()
                 meta: bytes | None = None
                 digests: frozenset[Digest] = frozenset()
+                captioned = False
                 for member in members:
                     if key in seen or member.ending in endings:
                         raise self.bad(f"{member.name!r} comes twice, or apart from the rest of its sample.")
@@ -103,29 +107,35 @@ class TarSamples(Samples):
                     if member.ending == META:
                         if key not in vouched:
                             meta = source.read(min(member.size, MOST_META_BYTES))
-                    elif hashing and member.ending != TEXT:
+                    elif member.ending == TEXT:
+                        captioned = member.size > 0
+                    elif hashing:
                         digests |= content_digests(source, member.size, hashing)
                 seen.add(key)
-                yield Sample(key, meta, digests)
+                yield Sample(key, meta, digests, captioned)
 
     def changes(self, going: Going) -> list[Change]:
-        """The members that would go."""
-        gone, _ = self._divided(self.path, going)
-        if not gone:
-            return []
-        keys = sorted({member.key for member in gone})
-        names = [member.name for member in gone]
-        return [Change(self.name, "samples", self.path.stat().st_size, keys=keys, members=names)]
+        """The members that would go, and those that would be written anew."""
+        edits, _ = self._divided(self.path, going)
+        size = self.path.stat().st_size
+        found: list[Change] = []
+        for what, anew in (("samples", False), ("cells", True)):
+            members = [one.member for one in edits if (one.content is not None) == anew]
+            if members:
+                keys = sorted({member.key for member in members})
+                names = [member.name for member in members]
+                found.append(Change(self.name, what, 0 if found else size, keys=keys, members=names))  # type: ignore[arg-type]  # both are of the Literal
+        return found
 
     def write(self, going: Going, target: Target) -> None:
-        """Copy the bytes of all members but those that go, and read them back."""
+        """Copy the bytes of all members but those that go or are redacted, and read them back."""
         before = self.path.stat()
-        gone, kept = self._divided(self.path, going)
-        if not gone:
+        edits, kept = self._divided(self.path, going)
+        if not edits:
             target.keep(self.path, self.name)
             return
         new = target.new(self.path, self.name)
-        digest = self._copy_without(new, gone)
+        digest = self._copy_edited(new, edits)
         after = self.path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise self.bad("changed while it was read. Let the writer finish, then start again.")
@@ -134,34 +144,82 @@ class TarSamples(Samples):
         if self._divided(new, going) != ([], kept):
             raise VerificationFailed(f"{self.name}: the written tar has not the members that were to stay.")
 
-    def _divided(self, path: Path, going: Going) -> tuple[list[Member], str]:
-        """The members that go, and a digest of the names of those that stay."""
-        gone: list[Member] = []
-        if not going.keys:
-            return gone, ""
+    def _divided(self, path: Path, going: Going) -> tuple[list[_Edit], str]:
+        """What is done to members, and a digest of the names of those that stay."""
+        edits: list[_Edit] = []
+        if not going.keys and not going.cells:
+            return edits, ""
         names = hashlib.sha256()
-        for member in read_members(path, self.name):
-            if member.key in going.keys:
-                gone.append(member)
-            else:
+        with path.open("rb") as source:
+            for member in read_members(path, self.name):
+                if member.key in going.keys:
+                    edits.append(_Edit(member, None))
+                    continue
                 names.update(member.name.encode("utf-8", "surrogateescape") + b"\0")
-        return gone, names.hexdigest()
+                content = self._redacted(source, member, going.cells.get(member.key))
+                if content is not None:
+                    edits.append(_Edit(member, content))
+        return edits, names.hexdigest()
 
-    def _copy_without(self, new: Path, gone: Sequence[Member]) -> str:
-        """Copy everything outside the members that go, global headers and the end of the archive too; its SHA-256."""
+    def _redacted(self, source: BinaryIO, member: Member, cells: SampleCells | None) -> bytes | None:
+        """The member's new content, or None where it stays as it is."""
+        if cells is None:
+            return None
+        if member.ending == TEXT:
+            return b"" if cells.text and member.size else None
+        if member.ending != META or member.size > MOST_META_BYTES:
+            return None
+        source.seek(member.data)
+        meta = source.read(member.size)
+        redacted = redacted_meta(meta, cells)
+        return None if redacted == meta else redacted
+
+    def _copy_edited(self, new: Path, edits: Sequence[_Edit]) -> str:
+        """Copy everything outside the edited members, global headers and the end of the archive too; its SHA-256."""
         digest = hashlib.sha256()
-        edges = [0, *(edge for member in gone for edge in (member.begin, member.end)), -1]
         with self.path.open("rb") as source, new.open("xb") as sink:
-            for begin, end in zip(edges[::2], edges[1::2], strict=True):
+
+            def put(data: bytes) -> None:
+                digest.update(data)
+                sink.write(data)
+
+            def copy(begin: int, end: int | None) -> None:
                 source.seek(begin)
-                left = end - begin if end >= 0 else -1
+                left = -1 if end is None else end - begin
                 while left and (block := source.read(_COPY_BYTES if left < 0 else min(left, _COPY_BYTES))):
-                    digest.update(block)
-                    sink.write(block)
+                    put(block)
                     left = left - len(block) if left > 0 else left
+
+            at = 0
+            for edit in edits:
+                member = edit.member
+                if edit.content is None:
+                    copy(at, member.begin)
+                else:
+                    copy(at, member.data - _BLOCK)  # what stands before the header lends it a name, and stays
+                    source.seek(member.data - _BLOCK)
+                    put(self._resized(source.read(_BLOCK), member, len(edit.content)))
+                    put(edit.content.ljust(_padded(len(edit.content)), b"\0"))
+                at = member.end
+            copy(at, None)
             sink.flush()
             os.fsync(sink.fileno())
         return digest.hexdigest()
+
+    def _resized(self, header: bytes, member: Member, size: int) -> bytes:
+        """The header of a member with another size, its checksum being right."""
+        if member.lent_size:
+            raise self.bad(f"{member.name!r} has its size in a header before its own. Pack the tar anew.")
+        said = header[:124] + b"%011o\0" % size + header[136:148] + b" " * 8 + header[156:]
+        return said[:148] + b"%06o\0 " % sum(said) + said[156:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """A member that goes or, with a content, is written anew."""
+
+    member: Member
+    content: bytes | None
 
 
 def read_members(path: Path, name: str) -> Iterator[Member]:
@@ -203,7 +261,7 @@ class _Reader:
             if data + size > self._size or at > self._size:
                 raise self._bad(f"is broken off inside {member_name!r}. Was its download finished?")
             if kind != _FOLDER and not member_name.endswith("/"):
-                yield Member(member_name, *sample_key(member_name), begin, data, size, at)
+                yield Member(member_name, *sample_key(member_name), begin, data, size, at, "size" in lent)
             self._last = repr(member_name)
             begin = at
             lent = {}
@@ -270,20 +328,24 @@ class _Reader:
         return found
 
     def _number(self, field: bytes, base: int) -> int:
-        """A number of a header, in digits or, where they would be too many, in base 256."""
-        if field[:1] == b"\x80":
-            return int.from_bytes(field[1:])
-        digits = field.split(b"\0")[0].strip(b" \0") or b"0"
-        try:
-            number = int(digits, base)
-        except ValueError:
-            number = -1
+        """A number of a header. Raises `BadShard` where it is none."""
+        number = _number(field, base)
         if number < 0:
             raise self._bad(f"is damaged after {self._last}: a header holds no number.")
         return number
 
     def _bad(self, what: str) -> BadShard:
         return BadShard(f"{self._name}: {what}", str(self._path))
+
+
+def _number(field: bytes, base: int = 8) -> int:
+    """A number of a header, in digits or, where they would be too many, in base 256; negative where it is none."""
+    if field[:1] == b"\x80":
+        return int.from_bytes(field[1:])
+    try:
+        return int(field.split(b"\0")[0].strip(b" \0") or b"0", base)
+    except ValueError:
+        return -1
 
 
 def _name(header: bytes) -> str:

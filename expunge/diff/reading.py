@@ -54,15 +54,19 @@ def read_piece(
         yield from entry.shard.batches(columns)
         return
     first = piece.first
-    with _readable(entry), pq.ParquetFile(piece.path, pre_buffer=False) as reader:
-        for batch in reader.iter_batches(batch_rows, row_groups=[piece.group], columns=list(columns)):
+    with _reader(entry, piece) as reader:
+        # Threads for one column of a few rows would cost more than they read.
+        batches = reader.iter_batches(
+            batch_rows, row_groups=[piece.group], columns=list(columns), use_threads=piece.rows > BATCH_ROWS
+        )
+        for batch in batches:
             yield Batch(first, batch.num_rows, {name: batch.column(name) for name in columns})
             first += batch.num_rows
 
 
 def read_group(entry: Opened, piece: Piece, column: str) -> pa.Array:
     """One column of a whole row group. Raises `BadShard`."""
-    with _readable(entry), pq.ParquetFile(piece.path, pre_buffer=False) as reader:
+    with _reader(entry, piece) as reader:
         return pa.concat_arrays(reader.read_row_group(piece.group, columns=[column]).column(column).chunks)
 
 
@@ -90,6 +94,17 @@ class Table:
             self._database.unregister("waiting")
         self._waiting.clear()
         self._rows = 0
+
+
+@contextmanager
+def _reader(entry: Opened, piece: Piece) -> Iterator[pq.ParquetFile]:
+    """A Parquet shard opened with the footer that is known, with plain errors."""
+    with (
+        _readable(entry),
+        pa.OSFile(str(piece.path)) as source,
+        pq.ParquetFile(source, metadata=entry.footer, pre_buffer=False) as reader,
+    ):
+        yield reader
 
 
 @contextmanager

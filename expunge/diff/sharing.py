@@ -17,13 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
 from expunge.shards import Shard, open_shard
+from expunge.shards.parquet import ParquetShard
 from expunge.shards.source import TABLE_EXTENSION, split_extension
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pyarrow.parquet as pq
 
     from expunge.progress import Progress
     from expunge.shards import ShardFile
@@ -98,9 +99,9 @@ def open_version(files: Sequence[ShardFile], side: int, columns: ColumnsOf, *, n
             piece = Piece(side, place, file.path, None, 0, 0, (form, size) if size else None, ((0, size),))
             opened.append(Opened(file, shard, side, place, compared, None, [piece]))
             continue
-        with pq.ParquetFile(file.path) as reader:
-            footer, types = reader.metadata, {name.name: str(name.type) for name in reader.schema_arrow}
-        entry = Opened(file, shard, side, place, compared, footer, [])
+        assert isinstance(shard, ParquetShard)
+        types = {column.name: column.type for column in shard.columns}
+        entry = Opened(file, shard, side, place, compared, shard.footer, [])
         entry.pieces.extend(_groups(entry, types if named else None))
         opened.append(entry)
     return opened

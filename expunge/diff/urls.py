@@ -177,8 +177,10 @@ class UrlComparison:
             found = [(one, a, other, b) for a, b in zip(olds, news, strict=False)]
             if len(olds) != len(news) or any(max(a.rows, b.rows) > _WALK_ROWS for _, a, _, b in found):
                 continue
-            # Of two shards that share nothing the first row groups tell whether they have an order in common.
-            if found and (len(olds) < len(one.pieces) or _have_order_in_common(*found[0])):
+            # Of two shards that share nothing the first row groups tell whether they have an order in common; where these
+            # are small and all that there is, walking them is as cheap as asking.
+            small = len(found) == 1 and max(piece.rows for piece in (*olds, *news)) <= _PROBE_ROWS
+            if found and (len(olds) < len(one.pieces) or small or _have_order_in_common(*found[0])):
                 pairs += found
                 del left[0, one.place], left[1, other.place]
         total = sum(a.rows + b.rows for _, a, _, b in pairs)

@@ -12,7 +12,8 @@ from expunge.index.arrays import BadIndex
 from expunge.index.build import Built, build_index
 from expunge.index.builder import ShardIndexer
 from expunge.index.lookup import Found, confirm, locate_versions
-from expunge.index.store import Candidates, KeyIndex, merge_shards
+from expunge.index.merging import merge_shards
+from expunge.index.store import Candidates, KeyIndex
 from expunge.index.versions import IndexedShard, IndexedVersion, read_versions, write_version
 
 __all__ = [

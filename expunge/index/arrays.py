@@ -18,6 +18,7 @@ import mmap
 import os
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ import orjson
 from expunge.errors import ExpungeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -49,6 +50,19 @@ class BadIndex(ExpungeError):  # noqa: N818  it names what is bad, as BadShard d
     """An index that is damaged, or of something else than it is asked about. Building it again is the remedy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pairs of an array that another writer wrote where they belong, but for those in blocks that are not its own alone.
+
+    `before` and `after` are these, `first` and `checks` what the head says of the blocks between them.
+    """
+
+    before: Pairs
+    first: NDArray[np.uint64]
+    checks: list[int]
+    after: Pairs
+
+
 class ArrayWriter:
     """Writes pairs, given in order, to a file that is open for writing."""
 
@@ -65,9 +79,18 @@ class ArrayWriter:
         self._count += len(prefixes)
         prefixes = np.concatenate((self._kept[0], prefixes))
         places = np.concatenate((self._kept[1], places))
-        whole = len(prefixes) // BLOCK * BLOCK
-        self._write(prefixes[:whole], places[:whole])
+        if whole := len(prefixes) // BLOCK * BLOCK:
+            self._write(prefixes[:whole], places[:whole])
         self._kept = prefixes[whole:], places[whole:]
+
+    def adopt(self, part: Part) -> None:
+        """Take pairs, none of which sorts before an earlier one, whose whole blocks are in the file already."""
+        self.append(*part.before)
+        self._sink.seek(len(part.checks) * BLOCK * (_PREFIX_BYTES + self._place.itemsize), os.SEEK_CUR)
+        self._first.append(part.first)
+        self._checks += part.checks
+        self._count += len(part.checks) * BLOCK
+        self.append(*part.after)
 
     def finish(self, about: dict[str, Any]) -> None:
         """Write what is left, and the head with what the array is `about`. Flushing and closing are the caller's."""
@@ -75,11 +98,32 @@ class ArrayWriter:
         self._write(*(np.concatenate((part, np.zeros(missing, np.uint64))) for part in self._kept))
         facts = {**about, "format": FORMAT, "count": self._count, "place_bytes": self._place.itemsize}
         told = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
-        first = np.concatenate([np.zeros(0, np.uint64), *self._first])
+        first = _joined(self._first)
         head = told + first.astype("<u8").tobytes() + np.array(self._checks, "<u4").tobytes()
         self._sink.write(head)
         lengths = _LENGTHS.pack(len(head), len(told))
         self._sink.write(_TAIL.pack(lengths, hashlib.sha256(head + lengths).digest(), _MAGIC))
+
+    @classmethod
+    def write_part(cls, sink: BinaryIO, place_bytes: int, at: int, pairs: Iterable[Pairs]) -> Part:
+        """Write to their place in the file what follows `at` pairs; another writer `adopt`s it.
+
+        Any number of parts may be written at once: a block that two of them share is left to the one who adopts.
+        """
+        missing = -at % BLOCK
+        before: list[Pairs] = []
+        writer = cls(sink, place_bytes)
+        sink.seek((at + missing) // BLOCK * BLOCK * (_PREFIX_BYTES + place_bytes))
+        for prefixes, places in pairs:
+            before.append((prefixes[:missing], places[:missing]))
+            writer.append(prefixes[missing:], places[missing:])
+            missing -= len(before[-1][0])
+        return Part(
+            (_joined(prefixes for prefixes, _ in before), _joined(places for _, places in before)),
+            _joined(writer._first),
+            writer._checks,
+            writer._kept,
+        )
 
     def _write(self, prefixes: NDArray[np.uint64], places: NDArray[np.uint64]) -> None:
         blocks = len(prefixes) // BLOCK
@@ -155,22 +199,37 @@ class SortedArray:
                     found.append(block[1][first:last].astype(np.uint64))
         return np.concatenate(found)
 
-    def chunks(self, pairs: int) -> Iterator[Pairs]:
-        """All pairs in order, about so many at a time, each block proved."""
+    def rank(self, prefix: int) -> int:
+        """How many pairs sort before all that have this prefix or a higher one."""
+        block = int(self._first.searchsorted(np.uint64(prefix))) - 1
+        return block * BLOCK + int(self._block(block)[0].searchsorted(np.uint64(prefix))) if block >= 0 else 0
+
+    def sample(self) -> NDArray[np.uint64]:
+        """The prefix of every 512th pair, from the first one on."""
+        return self._first.astype(np.uint64)
+
+    def chunks(self, pairs: int, begin: int = 0, end: int | None = None) -> Iterator[Pairs]:
+        """The pairs from `begin` to `end` (all) in order, about so many `pairs` at a time, each block proved."""
+        end = self.count if end is None else end
         step = max(1, pairs // BLOCK)
-        for number in range(0, len(self._first), step):
-            end = min(number + step, len(self._first))
-            blocks = [self._block(place) for place in range(number, end)]
-            self._forget(end)
+        stop = -(-end // BLOCK)
+        for number in range(begin // BLOCK, stop, step) if begin < end else ():
+            following = min(number + step, stop)
+            blocks = [self._block(place) for place in range(number, following)]
+            self._forget(following)
+            wanted = slice(max(0, begin - number * BLOCK), end - number * BLOCK)
             yield (
-                np.concatenate([prefixes for prefixes, _ in blocks]),
-                np.concatenate([places for _, places in blocks]).astype(np.uint64),
+                np.concatenate([prefixes for prefixes, _ in blocks])[wanted],
+                np.concatenate([places for _, places in blocks]).astype(np.uint64)[wanted],
             )
 
     def prove(self) -> None:
         """Read every block. Raises `BadIndex` at the first that is not as it was written."""
-        for number in range(len(self._first)):
-            self._block(number)
+        with memoryview(self._data) as data:
+            for number, check in enumerate(self._checks.tolist()):
+                begin = number * self._block_bytes
+                if zlib.crc32(data[begin : begin + self._block_bytes]) != check:
+                    self._refuse("is damaged")
         self._forget(len(self._first))
 
     def _forget(self, blocks: int) -> None:
@@ -191,6 +250,10 @@ class SortedArray:
 
     def _refuse(self, what: str) -> NoReturn:
         raise BadIndex(f"{self.path} {what}. Build it again with expunge index.")
+
+
+def _joined(parts: Iterable[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    return np.concatenate([np.zeros(0, np.uint64), *parts])
 
 
 _NO_PAIRS: Pairs = (np.zeros(0, np.uint64), np.zeros(0, np.uint64))

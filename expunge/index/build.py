@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expunge.errors import UsageError
-from expunge.index.builder import MEMORY_BYTES, ShardIndexer, index_files, is_indexed
-from expunge.index.store import merge_shards, open_array
+from expunge.index.builder import MEMORY_BYTES, ShardIndexer, index_files, is_indexed, shard_folder
+from expunge.index.merging import merge_shards
+from expunge.index.store import open_array
 from expunge.index.versions import (
     IndexedShard,
     IndexedVersion,
     check_version_name,
     distinct_shards,
+    has_versions,
     read_versions,
     write_version,
 )
@@ -21,6 +24,7 @@ from expunge.manifest import version_root
 from expunge.pool import Advance, map_shards
 from expunge.progress import Progress, quiet
 from expunge.shards import ShardFile, bind_columns, check_binding, open_shard
+from expunge.shards.source import row_format
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -61,11 +65,13 @@ def build_index(
     `kinds` are the kinds of keys to index, all that the columns carry where none is named; `columns` names columns by role
     where the usual names do not fit. The version is called `name`, or by its root. An index that is damaged, or was made
     of another column, is built again. `memory` (bytes) bounds what sorting takes, all `workers` together. Two runs may
-    build in one folder at the same time. Raises `BadShard` and `UsageError`, also when no shard carries one of `kinds`.
+    build in one folder at the same time. Raises `BadShard` and `UsageError`, also when no shard carries one of `kinds`, and
+    when a shard's bytes are in the index as another format, for an index has one set of rows for a digest.
     """
     if name:
         check_version_name(name)
-    job = _Job(folder, tuple(sorted(set(kinds or KeyKind))), dict(columns or {}), memory // workers)
+    before = {digest: shard.name for digest, shard in _known(folder, name).items()}
+    job = _Job(folder, tuple(sorted(set(kinds or KeyKind))), dict(columns or {}), memory // workers, before)
     total = sum(open_shard(shard).rows for shard in shards)
     done = map_shards(
         _index_shard, job, shards, workers=workers, stage="Indexing", total=total, progress=progress
@@ -75,19 +81,13 @@ def build_index(
         raise UsageError(
             f"No column carries {', '.join(sorted(absent))}. Name one with --column KIND=NAME, or leave that kind out."
         )
+    _check_formats(folder, name, [one.shard for one in done])
     root = version_root({one.shard.name: one.shard.sha256 for one in done})
     version = IndexedVersion(name or root, root, tuple(one.shard for one in done))
     write_version(folder, version)
-    known = (folder, list(distinct_shards(read_versions(folder)).values()))
-    map_shards(
-        _merge_kind,
-        known,
-        sorted(carried),
-        workers=workers,
-        stage="Merging",
-        total=len(carried),
-        progress=progress,
-    )
+    known = distinct_shards(read_versions(folder)).values()
+    for kind in sorted(carried):
+        merge_shards(folder, kind, known, proved=True, workers=workers, progress=progress)
     return Built(
         version=version,
         kinds=tuple(sorted(carried)),
@@ -100,20 +100,43 @@ def build_index(
     )
 
 
-def _merge_kind(known: tuple[Path, list[IndexedShard]], kind: KeyKind, advance: Advance) -> None:
-    """Merge what is not merged yet of one kind, in the folder and of the shards `known`."""
-    merge_shards(known[0], kind, known[1])
-    advance(1)
+def _check_formats(folder: Path, name: str, shards: Sequence[IndexedShard]) -> None:
+    """Refuse shards of the same bytes whose rows are not the same; what was built of one that is new here is removed."""
+    known = _known(folder, name)
+    first: dict[str, IndexedShard] = {}
+    for shard in shards:
+        other = known.get(shard.sha256) or first.setdefault(shard.sha256, shard)
+        try:
+            _check_format(shard.name, other.name)
+        except UsageError:
+            if shard.sha256 not in known:
+                shutil.rmtree(shard_folder(folder, shard.sha256), ignore_errors=True)
+            raise
+
+
+def _check_format(name: str, other: str) -> None:
+    """Refuse a shard that holds the same bytes as another, if its rows are not the same."""
+    if row_format(name) != row_format(other):
+        raise UsageError(
+            f"{name} and {other} hold the same bytes, which as another format are other rows. "
+            "Index one of them in a folder of its own."
+        )
+
+
+def _known(folder: Path, name: str) -> dict[str, IndexedShard]:
+    """The shards of all versions in the index, by digest, before the one of this name is written anew."""
+    return distinct_shards(read_versions(folder, anew=name)) if has_versions(folder) else {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is asked of every shard."""
+    """What is asked of every shard. `known` are the names of those that are in the index already, by digest."""
 
     folder: Path
     kinds: tuple[KeyKind, ...]
     columns: Mapping[str, str]
     memory: int
+    known: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +151,18 @@ class _Indexed:
 
 def _index_shard(job: _Job, item: ShardFile, advance: Advance) -> _Indexed:
     shard = open_shard(item)
-    binding = bind_columns(shard.columns, job.columns)
+    try:
+        binding = bind_columns(shard.columns, job.columns)
+    except UsageError as error:
+        raise UsageError(f"{item.name}: {error}") from error
     check_binding(shard, binding)
     digest = shard.digest()
+    _check_format(item.name, job.known.get(digest, item.name))  # before it takes the place of what is there
+    form = row_format(item.name)
     kinds = [kind for kind in job.kinds if ROLE_OF[kind] in binding]
-    missing = [kind for kind in kinds if not is_indexed(job.folder, digest, kind, binding[ROLE_OF[kind]])]
+    missing = [
+        kind for kind in kinds if not is_indexed(job.folder, digest, kind, binding[ROLE_OF[kind]], form)
+    ]
     rows = 0
     if missing or not kinds:
         with ShardIndexer(job.folder, missing, binding, memory=job.memory) as indexer:
@@ -140,7 +170,7 @@ def _index_shard(job: _Job, item: ShardFile, advance: Advance) -> _Indexed:
                 indexer.add(batch)
                 rows += batch.rows
                 advance(batch.rows)
-            indexer.finish(digest)
+            indexer.finish(digest, form)
     else:
         with open_array(job.folder, digest, kinds[0], binding[ROLE_OF[kinds[0]]]) as array:
             rows = array.about["rows"]

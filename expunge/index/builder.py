@@ -41,7 +41,7 @@ class ShardIndexer:
         with ShardIndexer(folder, kinds, binding) as indexer:
             for batch in shard.batches(indexer.columns):
                 indexer.add(batch)
-            indexer.finish(digest)
+            indexer.finish(digest, row_format(shard.file.name))
 
     Kinds that no column carries are left out; `kinds` says which are not. `memory` (bytes) bounds what sorting takes,
     beyond which it spills to unnamed files in `folder`.
@@ -88,12 +88,13 @@ class ShardIndexer:
                 self._runs[kind].add(prefixes_of(kind, found), (rows + batch.first).astype(np.uint64))
         self._rows += batch.rows
 
-    def finish(self, digest: str) -> None:
-        """Write the files of the shard with this SHA-256 (hex)."""
+    def finish(self, digest: str, form: str) -> None:
+        """Write the files of the shard with this SHA-256 (hex), whose rows are those of this `row_format`."""
         for kind, runs in self._runs.items():
             about = {
                 "kind": kind.value,
                 "shard": digest,
+                "row_format": form,
                 "column": self._binding[ROLE_OF[kind]],
                 "rows": self._rows,
                 "keyless": self._keyless[kind],
@@ -116,9 +117,14 @@ def prefixes_of(kind: KeyKind, keys: pa.Array) -> NDArray[np.uint64]:
     return prefixes
 
 
+def shard_folder(folder: Path, digest: str) -> Path:
+    """Where all that an index holds of one shard alone is."""
+    return folder / digest[:2] / digest
+
+
 def index_files(folder: Path, digest: str, kind: KeyKind) -> tuple[Path, Path]:
     """The array and the archive of one kind of one shard."""
-    home = folder / digest[:2] / digest
+    home = shard_folder(folder, digest)
     return home / f"{kind.value}.idx", home / f"{kind.value}.parquet"
 
 
@@ -135,14 +141,23 @@ def write_index(array: Path, archive: Path, pairs: Iterable[Pairs], about: Mappi
         writer.finish({**about, "archive": digest})
 
 
-def is_indexed(folder: Path, digest: str, kind: KeyKind, column: str) -> bool:
-    """Whether the files of this kind of this shard are there and whole, every byte of them, and made of this column."""
+def is_indexed(folder: Path, digest: str, kind: KeyKind, column: str, form: str) -> bool:
+    """Whether the files of this kind of this shard are there and whole, every byte of them, and made as it is read now.
+
+    That is of this column, and of the rows that its bytes are in this `row_format`.
+    """
     array, archive = index_files(folder, digest, kind)
     try:
         with SortedArray(array) as found:
             found.prove()
             about = found.about
-        wanted = {"kind": kind.value, "shard": digest, "column": column, "archive": _digest(archive)}
+        wanted = {
+            "kind": kind.value,
+            "shard": digest,
+            "row_format": form,
+            "column": column,
+            "archive": _digest(archive),
+        }
     except (BadIndex, FileNotFoundError):
         return False
     return wanted.items() <= about.items()

@@ -24,13 +24,26 @@ PEAK_BYTES = 64
 
 
 def sorted_pairs(prefixes: NDArray[np.uint64], places: NDArray[np.uint64]) -> Pairs:
-    """Sort pairs by prefix; those with one prefix stay in the order given."""
-    order = np.argsort(prefixes)  # not stable, and four times as fast; few prefixes are tied, if any
+    """Sort pairs by prefix; those with one prefix stay in the order given.
+
+    Plain numbers sort many times as fast as an order of them is found. So each pair's number takes the lowest bits of its
+    prefix, and what sorts are the leading bits with that number behind them, ties included.
+    """
+    bits = np.uint64(len(prefixes).bit_length())
+    numbers = np.uint64((1 << int(bits)) - 1)
+    packed = prefixes & ~numbers
+    packed |= np.arange(len(prefixes), dtype=np.uint64)
+    packed.sort()
+    packed &= numbers
+    order = packed.view(np.int64)
     ordered = prefixes[order]
-    same = ordered[1:] == ordered[:-1]
-    if same.any():
-        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-        order[tied] = order[tied][np.lexsort((order[tied], ordered[tied]))]
+    late = ordered[1:] < ordered[:-1]
+    if late.any():  # prefixes that differ in the lowest bits alone: a few by chance, or made to
+        leading = ordered >> bits
+        mixed = np.flatnonzero(np.isin(leading, leading[1:][late]))
+        of_mixed = order[mixed]
+        order[mixed] = of_mixed[np.lexsort((of_mixed, prefixes[of_mixed]))]
+        ordered = prefixes[order]
     return ordered, places[order]
 
 

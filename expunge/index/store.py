@@ -12,39 +12,30 @@ is on disk and no version adds to it but its new shards. A place in a merged arr
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from expunge.index.arrays import ArrayWriter, BadIndex, SortedArray
-from expunge.index.builder import appearing, index_files, prefixes_of
-from expunge.index.runs import merge_runs
+from expunge.index.arrays import BadIndex, SortedArray
+from expunge.index.builder import index_files, prefixes_of
 from expunge.keys import ROLE_OF, KeyKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from expunge.index.arrays import Pairs
     from expunge.index.versions import IndexedShard
     from expunge.lists import Entry
     from expunge.shards import Positions
 
-MERGE_FROM = 8
-"""Shards that no merged array holds, from which on they are merged."""
+ROW_BITS = np.uint64(40)
+"""The lowest bits of a place in a merged array, which hold the row; above them is the number of the shard."""
 
-MOST_MERGED = 512
-"""Shards in one merged array: each is an open file while it is made."""
-
-_MERGE_PAIRS = 1 << 20
-_ROW_BITS = np.uint64(40)
 _ROW_MASK = np.uint64((1 << 40) - 1)
 
 
@@ -122,9 +113,11 @@ class KeyIndex:
                 continue
             try:
                 places = merged.array.find(prefixes)
-            except BadIndex:  # the shards' own arrays say the same
+            except BadIndex:  # the shards' own arrays say the same, and the next merge makes it anew
                 self._merged[kind].remove(merged)
                 merged.array.close()
+                with suppress(OSError):  # the folder may be for reading only
+                    merged.array.path.unlink()
                 continue
             for number, rows in _by_number(places):
                 if (digest := merged.digests[number]) in held:
@@ -154,75 +147,35 @@ def open_array(folder: Path, digest: str, kind: KeyKind, column: str) -> SortedA
     raise BadIndex(f"{path} was made of another column. Build it again with expunge index.")
 
 
-def merge_shards(folder: Path, kind: KeyKind, shards: Iterable[IndexedShard]) -> int:
-    """Merge the arrays of those shards that no merged array holds, if they are enough. Returns how many were merged.
-
-    Merged arrays that are damaged are removed first, so that their shards are merged anew.
-    """
-    role = ROLE_OF[kind]
-    left = {shard.sha256: shard.columns[role] for shard in shards if role in shard.columns}
-    left = {digest: name for digest, name in left.items() if index_files(folder, digest, kind)[0].exists()}
-    for path in _merged_files(folder, kind):
-        try:
-            with SortedArray(path) as array:
-                array.prove()
-                for digest, column in array.about["shards"]:
-                    if left.get(digest) == column:
-                        del left[digest]
-        except BadIndex:
-            path.unlink(missing_ok=True)
-        except FileNotFoundError:
-            continue
-    if len(left) < MERGE_FROM:
-        return 0
-    members = sorted(left.items())
-    for first in range(0, len(members), MOST_MERGED):
-        _merge(folder, kind, members[first : first + MOST_MERGED])
-    return len(members)
-
-
-def _merge(folder: Path, kind: KeyKind, members: Sequence[tuple[str, str]]) -> None:
-    """Write one merged array of these shards (digest and column)."""
-    about = {"kind": kind.value, "shards": members}
-    name = hashlib.sha256(orjson.dumps(about)).hexdigest()[:32]
-    with appearing(folder / "merged" / kind.value / f"{name}.idx") as path, path.open("wb") as sink:
-        writer = ArrayWriter(sink, 8)
-        share = _MERGE_PAIRS // len(members)
-        with ExitStack() as opened:
-            runs = [
-                _numbered(opened.enter_context(open_array(folder, digest, kind, column)), number, share)
-                for number, (digest, column) in enumerate(members)
-            ]
-            for prefixes, places in merge_runs(runs):
-                writer.append(prefixes, places)
-        writer.finish(about)
-
-
-def _numbered(array: SortedArray, number: int, share: int) -> Iterator[Pairs]:
-    """The pairs of one shard, about `share` at a time, with its number in their places."""
-    for prefixes, rows in array.chunks(share):
-        yield prefixes, rows | (np.uint64(number) << _ROW_BITS)
+def open_merged(path: Path, kind: KeyKind) -> SortedArray:
+    """Open a merged array. Raises `FileNotFoundError`, and `BadIndex` when it is damaged or of another kind."""
+    array = SortedArray(path)
+    if array.about["kind"] == kind and "shards" in array.about:
+        return array
+    array.close()
+    raise BadIndex(f"{path} is no merged array of {kind}. Build it again with expunge index.")
 
 
 def _by_number(places: NDArray[np.uint64]) -> Iterator[tuple[int, NDArray[np.uint64]]]:
     """The rows in places of a merged array, ascending, by the number of their shard."""
     places = np.sort(places)
-    numbers, starts = np.unique(places >> _ROW_BITS, return_index=True)
+    numbers, starts = np.unique(places >> ROW_BITS, return_index=True)
     yield from zip(
         numbers.tolist(), np.split(places & _ROW_MASK, starts[1:]), strict=False
     )  # one part if none
 
 
-def _merged_files(folder: Path, kind: KeyKind) -> list[Path]:
+def merged_files(folder: Path, kind: KeyKind) -> list[Path]:
+    """The merged arrays of a kind that are there."""
     return sorted((folder / "merged" / kind.value).glob("*.idx"))
 
 
 def _open_merged(folder: Path, kind: KeyKind) -> list[_Merged]:
-    """The merged arrays of a kind; one that is damaged is passed over, for the shards' own arrays say the same."""
+    """The merged arrays of a kind; one that cannot be trusted is passed over, for the shards' own arrays say the same."""
     opened: list[_Merged] = []
-    for path in _merged_files(folder, kind):
+    for path in merged_files(folder, kind):
         try:
-            array = SortedArray(path)
+            array = open_merged(path, kind)
         except (BadIndex, FileNotFoundError):
             continue
         members = array.about["shards"]

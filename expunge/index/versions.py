@@ -79,12 +79,27 @@ def write_version(folder: Path, version: IndexedVersion) -> None:
         path.write_bytes(orjson.dumps(sealed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def read_versions(folder: Path) -> list[IndexedVersion]:
-    """The versions that the index in `folder` knows, by name. Raises `BadIndex`, and `UsageError` where there is none."""
+def has_versions(folder: Path) -> bool:
+    """Whether the index in `folder` knows a version."""
+    return any((folder / _FOLDER).glob("*.json"))
+
+
+def read_versions(folder: Path, *, anew: str = "") -> list[IndexedVersion]:
+    """The versions that the index in `folder` knows, by name. Raises `BadIndex`, and `UsageError` where there is none.
+
+    `anew` names one that is about to be written anew, which is passed over where its file is damaged.
+    """
     paths = sorted((folder / _FOLDER).glob("*.json"))
     if not paths:
         raise UsageError(f"{folder} holds no index. Make one with expunge index PATH... --index {folder}.")
-    return sorted((_read_version(path) for path in paths), key=lambda version: version.name)
+    found: list[IndexedVersion] = []
+    for path in paths:
+        try:
+            found.append(_read_version(path))
+        except BadIndex:
+            if path != _file(folder, anew):
+                raise
+    return sorted(found, key=lambda version: version.name)
 
 
 def _read_version(path: Path) -> IndexedVersion:

@@ -52,7 +52,10 @@ def write_positions(path: Path, positions: Iterable[tuple[str, Positions]]) -> N
 def read_positions(folder: Path) -> dict[str, Positions]:
     """Read `diff/removed.parquet`: base shard digest -> sorted rows. Raises `BadRelease`."""
     table = _read(folder / REMOVED_FILE, {"shard": pa.string(), "row": pa.int64()})
-    return {digest: np.unique(part.column("row").to_numpy()) for digest, part in _by(table, "shard").items()}
+    if any(column.null_count for column in table.columns):
+        raise BadRelease(f"{folder / REMOVED_FILE} names no shard or row in some line. Fetch it again.")
+    rows = table.column("row").combine_chunks().to_numpy(zero_copy_only=False)
+    return {digest: np.unique(rows[lines]) for digest, lines in _lines_by(table, "shard").items()}
 
 
 def write_keys(path: Path, keys: Iterable[tuple[KeyKind, bytes]]) -> None:
@@ -153,12 +156,17 @@ def _redacted_cut(table: pa.Table) -> Cut:
 
 def _by(table: pa.Table, column: str) -> dict[str, pa.Table]:
     """The lines of a table by the text in one of its columns, in their order."""
+    return {value: table.take(pa.array(lines)) for value, lines in _lines_by(table, column).items()}
+
+
+def _lines_by(table: pa.Table, column: str) -> dict[str, np.typing.NDArray[np.int64]]:
+    """The numbers of the lines that hold each text of a column."""
     encoded = table.column(column).combine_chunks().dictionary_encode()
     which = encoded.indices.to_numpy(zero_copy_only=False)
-    return {
-        value: table.filter(pa.array(which == place))
-        for place, value in enumerate(encoded.dictionary.to_pylist())
-    }
+    order = np.argsort(which, kind="stable")
+    texts = encoded.dictionary.to_pylist()
+    bounds = np.searchsorted(which[order], np.arange(len(texts) + 1))
+    return {text: order[bounds[place] : bounds[place + 1]] for place, text in enumerate(texts)}
 
 
 def _write(path: Path, table: pa.Table) -> None:
@@ -168,7 +176,10 @@ def _write(path: Path, table: pa.Table) -> None:
 
 def _read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(
+            path
+        ) as reader:  # `read_table` would import PyArrow's datasets first, and pandas with them
+            table = reader.read()
         return table.select(list(columns)).cast(pa.schema([pa.field(n, t) for n, t in columns.items()]))
     except (OSError, pa.ArrowException, KeyError) as error:
         raise BadRelease(f"{path} cannot be read as a diff. Fetch it again.") from error

@@ -56,9 +56,9 @@ class Fields:
             raise WrongFieldError(f"{self._where}{name} is not a list of text.")
         return cast("list[str]", values)
 
-    def pairs(self) -> dict[str, Any]:
-        """All fields as they are."""
-        return self._data
+    def names(self) -> list[str]:
+        """The names of all fields."""
+        return list(self._data)
 
     def _get(self, name: str, kind: type) -> Any:
         value = self._data.get(name)

@@ -201,8 +201,9 @@ def _release(fields: Fields) -> Release:
         )
     redacting = form_of_file == REDACTING
     base = fields.child("base")
+    carrying = fields.child("columns")
     try:
-        columns = {Role(role): str(name) for role, name in fields.child("columns").pairs().items()}
+        columns = {Role(role): carrying.text(role) for role in carrying.names()}
         hidden = tuple(Hidden(_kinds(part), part.count("rows")) for part in fields.objects("hidden"))
         redacted = tuple(
             Redacted(part.text("column"), _kinds(part), part.count("cells"))

@@ -30,7 +30,7 @@ from expunge.shards.delimited import DelimitedShard
 from expunge.shards.jsonl import JsonLinesShard
 from expunge.shards.parquet import ParquetShard
 from expunge.shards.plain import PlainShard
-from expunge.shards.shard import Batch, Column, Fingerprint, Method, Shard, Written
+from expunge.shards.shard import Batch, Column, Fingerprint, Method, Shard, ShardBytes, Written
 from expunge.shards.source import Found, ShardFile, check_name, find_shards, is_shard_name, split_extension
 
 _CLASSES: dict[str, type[Shard]] = {
@@ -55,6 +55,7 @@ __all__ = [
     "Method",
     "Positions",
     "Shard",
+    "ShardBytes",
     "ShardFacts",
     "ShardFile",
     "Written",

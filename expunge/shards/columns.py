@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from expunge.errors import UsageError
 from expunge.keys import ROLE_OF, KeyKind, Role, column_keys
+from expunge.shards.shard import SAMPLE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,21 +144,18 @@ def check_binding(shard: Shard, binding: Binding) -> None:
     digest of the image, and users were burnt by it. Raises `UsageError`, naming the column.
     """
     types = {column.name: column.type for column in shard.columns}
-    batch = next(shard.batches(list(binding.values())), None)
+    batch = shard.sample(list(binding.values()))
     if batch is None:
         return
     for role, name in binding.items():
         is_number = types[name] in _NUMBERS and role is not Role.ROW_ID
-        if not is_number and _can_carry(role, batch.arrays[name][:_SAMPLE_ROWS]):
+        if not is_number and _can_carry(role, batch.arrays[name][:SAMPLE_ROWS]):
             continue
         raise UsageError(
             f"{shard.file.name}: column {name!r} ({types[name]}) cannot carry {role}: it should hold "
             f"{_EXPECTED[role]}. Name another with --column {role}=NAME, or none with --column {role}= ."
         )
 
-
-# Enough to tell what a column holds, little enough to cost nothing.
-_SAMPLE_ROWS = 4096
 
 # JSON Lines gives numbers as their digits, which are an id and nothing else.
 _NUMBERS = ("int64", "list<int64>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from expunge.errors import VerificationFailed
 from expunge.shards.cut import Cut
 from expunge.shards.shard import (
     BATCH_ROWS,
+    SAMPLE_ROWS,
     Batch,
     Column,
     HashingFile,
@@ -79,6 +81,16 @@ class ParquetShard(Shard):
         return cast("int", self._metadata.num_rows)
 
     @property
+    def rows_asked(self) -> int:
+        """The rows of the row groups that are asked for."""
+        return sum(rows for _, _, rows in self._groups_asked_for())
+
+    @property
+    def footer(self) -> pq.FileMetaData:
+        """What the file says of its row groups."""
+        return self._metadata
+
+    @property
     def row_groups(self) -> int:
         """How many row groups the file has."""
         return cast("int", self._metadata.num_row_groups)
@@ -102,6 +114,13 @@ class ParquetShard(Shard):
         self.check_unchanged()
         if held != told:
             raise self.bad(f"holds {held} rows, but its footer says {told}.")
+
+    def sample(self, columns: Sequence[str]) -> Batch | None:
+        """The first rows; of a column no more is decoded than is needed for them."""
+        with self._reader() as reader:
+            for batch in reader.iter_batches(batch_size=SAMPLE_ROWS, columns=list(columns)):
+                return Batch(0, batch.num_rows, {name: _computable(batch.column(name)) for name in columns})
+        return None
 
     def fresh_rows(self, cut: Cut) -> tuple[range, ...]:
         """The rows of the spliced file in its re-encoded row groups."""
@@ -218,10 +237,13 @@ class ParquetShard(Shard):
         if self.file.rows is None:
             return [(list(range(len(counts))), 0, self._metadata.num_rows)]
         starts = [0, *accumulate(counts)]
+        begins = sorted(asked.start for asked in self.file.rows)
+        ends = sorted(asked.stop for asked in self.file.rows)
         return [
             ([group], first, rows)
             for group, (first, rows) in enumerate(zip(starts, counts, strict=False))
-            if any(asked.start < first + rows and first < asked.stop for asked in self.file.rows)
+            # Of those that begin before its end not all end before its start.
+            if bisect_left(begins, first + rows) > bisect_right(ends, first)
         ]
 
     @contextmanager

@@ -17,7 +17,7 @@ import pyarrow as pa
 from expunge.errors import BadShard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from io import BufferedReader
     from pathlib import Path
 
@@ -33,7 +33,11 @@ Fingerprint = tuple[int, int, int, int]
 BATCH_ROWS = 65_536
 """Rows read at a time: enough to make the kernels pay, little enough to stay in the cache and in memory."""
 
+SAMPLE_ROWS = 4_096
+"""Rows to look at: enough to tell what a column holds, little enough to cost nothing."""
+
 COPY_BYTES = 1 << 20
+HASH_BYTES = 1 << 18
 
 # What the kernel is asked to copy at once, and its words for that it cannot: another file system, or one without it.
 _KERNEL_BYTES = 1 << 30
@@ -77,11 +81,15 @@ class Written:
     reason: str | None = None
 
 
-class Shard(ABC):
-    """One file of a version, opened for reading.
+def _silently(_bytes: int) -> None:
+    """Tell nobody."""
+
+
+class ShardBytes:
+    """The bytes of one file of a version, whatever they mean.
 
     Every pass opens the file anew and checks at its end that the file is the one it opened at first: size, time of
-    change and inode. Each method raises `BadShard`, naming the file and the row, when it cannot go on.
+    change and inode. Each method raises `BadShard`, naming the file, when it cannot go on.
     """
 
     def __init__(self, file: ShardFile) -> None:
@@ -96,70 +104,15 @@ class Shard(ABC):
         if status.st_size == 0 and not file.may_be_empty:
             raise self.bad("is empty. Was its download finished?")
 
-    @property
-    @abstractmethod
-    def format(self) -> str:
-        """The format in one word, with its compression: `parquet`, `csv`, `jsonl.gz`."""
-
-    @property
-    @abstractmethod
-    def columns(self) -> tuple[Column, ...]:
-        """The columns, in order."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows the file says it has; 0 in the text formats, which must be read to know."""
-        return 0
-
-    @property
-    def row_groups(self) -> int:
-        """How many row groups a Parquet file has; 0 for the text formats."""
-        return 0
-
-    @abstractmethod
-    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """The rows in order, with the values of the named columns; every row is checked, also with no column named."""
-
-    def presence(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """As `batches`, with whether each value is there (pa.bool_()) in place of the value, which may be of any type.
-
-        Nothing is there in a column that the shard does not have.
-        """
-        here = {column.name for column in self.columns}
-        columns, absent = [name for name in columns if name in here], set(columns) - here
-        for batch in self.batches(columns):
-            there = {name: values.is_valid() for name, values in batch.arrays.items()}
-            there |= {name: pa.array([False] * batch.rows, pa.bool_()) for name in absent}
-            yield Batch(batch.first, batch.rows, there)
-
-    @abstractmethod
-    def rewrite(self, target: Path, cut: Cut) -> Written:
-        """Write this shard to `target` without what `cut` takes out.
-
-        A pure function of the shard and the cut: the same input gives the same bytes. Row order, schema, compression
-        and all else that the format records survive. Columns that the shard does not have are passed over. `target`
-        must not exist; it is on disk (fsync) when this returns. Raises `UsageError` for a cut that the columns do not
-        allow.
-        """
-
-    @abstractmethod
-    def compare(self, written: Shard, cut: Cut) -> None:
-        """Read `written` back: it must hold all of this shard but what `cut` takes out, unchanged and in order.
-
-        Raises `VerificationFailed` with the first difference.
-        """
-
-    def fresh_rows(self, cut: Cut) -> tuple[range, ...]:
-        """The rows of the shard spliced with this cut that are not copied bytes of the base, as far as that is known."""
-        del cut
-        return ALL_ROWS
-
-    def digest(self) -> str:
-        """SHA-256 of the file's bytes, in hex."""
+    def digest(self, advance: Callable[[int], object] = _silently) -> str:
+        """SHA-256 of the file's bytes, in hex; `advance` is told of every few bytes that are done."""
+        digest, buffer = hashlib.sha256(), bytearray(HASH_BYTES)
         with self._open() as source:
-            digest = hashlib.file_digest(source, "sha256").hexdigest()
+            while size := source.readinto(buffer):
+                digest.update(memoryview(buffer)[:size])
+                advance(size)
         self.check_unchanged()
-        return digest
+        return digest.hexdigest()
 
     def copy(self, target: Path) -> Written:
         """Copy the bytes, in the kernel where it can, and hash the copy. `rows` is not known from bytes and is left 0."""
@@ -204,6 +157,80 @@ class Shard(ABC):
             return self.file.path.open("rb")
         except OSError as error:
             raise self.unreadable(error) from error
+
+
+class Shard(ShardBytes, ABC):
+    """One file of a version, opened for reading.
+
+    Each method raises `BadShard`, naming the file and the row, when it cannot go on.
+    """
+
+    @property
+    @abstractmethod
+    def format(self) -> str:
+        """The format in one word, with its compression: `parquet`, `csv`, `jsonl.gz`."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, in order."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows the file says it has; 0 in the text formats, which must be read to know."""
+        return 0
+
+    @property
+    def rows_asked(self) -> int:
+        """How many of them `batches` gives: fewer where the file is asked for some rows only."""
+        return self.rows
+
+    @property
+    def row_groups(self) -> int:
+        """How many row groups a Parquet file has; 0 for the text formats."""
+        return 0
+
+    @abstractmethod
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """The rows in order, with the values of the named columns; every row is checked, also with no column named."""
+
+    def sample(self, columns: Sequence[str]) -> Batch | None:
+        """Some of the first rows, `SAMPLE_ROWS` of them if there are so many; None where there is no row."""
+        return next(self.batches(columns), None)
+
+    def presence(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """As `batches`, with whether each value is there (pa.bool_()) in place of the value, which may be of any type.
+
+        Nothing is there in a column that the shard does not have.
+        """
+        here = {column.name for column in self.columns}
+        columns, absent = [name for name in columns if name in here], set(columns) - here
+        for batch in self.batches(columns):
+            there = {name: values.is_valid() for name, values in batch.arrays.items()}
+            there |= {name: pa.array([False] * batch.rows, pa.bool_()) for name in absent}
+            yield Batch(batch.first, batch.rows, there)
+
+    @abstractmethod
+    def rewrite(self, target: Path, cut: Cut) -> Written:
+        """Write this shard to `target` without what `cut` takes out.
+
+        A pure function of the shard and the cut: the same input gives the same bytes. Row order, schema, compression
+        and all else that the format records survive. Columns that the shard does not have are passed over. `target`
+        must not exist; it is on disk (fsync) when this returns. Raises `UsageError` for a cut that the columns do not
+        allow.
+        """
+
+    @abstractmethod
+    def compare(self, written: Shard, cut: Cut) -> None:
+        """Read `written` back: it must hold all of this shard but what `cut` takes out, unchanged and in order.
+
+        Raises `VerificationFailed` with the first difference.
+        """
+
+    def fresh_rows(self, cut: Cut) -> tuple[range, ...]:
+        """The rows of the shard spliced with this cut that are not copied bytes of the base, as far as that is known."""
+        del cut
+        return ALL_ROWS
 
 
 def finish(sink: BinaryIO) -> None:

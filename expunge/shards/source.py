@@ -31,13 +31,15 @@ class ShardFile:
     `name` is a relative POSIX path, and its extension says the format: the bytes may lie anywhere, for example in
     a store under their digest. A release may hold an empty text shard, because all its rows were removed; from
     anybody else an empty file is a fault, hence `may_be_empty`. `rows`, if given, asks for the batches that hold these
-    rows only; formats in which a row has no known place give all.
+    rows only; formats in which a row has no known place give all. `sha256` is the digest that a manifest gives: a release
+    is made without hashing the file again, and verified with it.
     """
 
     path: Path
     name: str
     may_be_empty: bool = False
     rows: tuple[range, ...] | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ def split_extension(name: str) -> tuple[str, str]:
     if lower.endswith(TABLE_EXTENSION):
         return TABLE_EXTENSION, ""
     return "", ""
+
+
+def row_format(name: str) -> str:
+    """What a shard's name says of how its bytes are split into rows: its format and compression, by their extensions.
+
+    The same bytes are other rows under another format, so a row address, digest and row, would mean two of them.
+    """
+    return "".join(split_extension(name)).replace(".ndjson", ".jsonl")
 
 
 def is_shard_name(name: str) -> bool:

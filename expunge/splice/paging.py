@@ -24,7 +24,7 @@ from expunge.splice.footer import ColumnChunk, ColumnMetaData, RowGroup
 from expunge.splice.paged import ByPagesError, Change, Paged, Part, put_together
 from expunge.splice.pages import DICTIONARY, OF_DICTIONARY, Page, pages_at
 from expunge.splice.style import style_of
-from expunge.splice.tables import without
+from expunge.splice.tables import picked, without
 from expunge.splice.thrift import Items, Kind
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ _CHUNK_FIELDS = {2, 3, 4, 5, 6, 7}
 _META_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16}
 _STATISTICS_FIELDS = {1, 2, 3, 5, 6, 7, 8}
 
-# A chunk of which more than this share of the bytes is written anew is written whole: the rest is not worth the work.
-_LARGEST_SHARE = 0.5
+LARGEST_SHARE = 0.5
+"""A chunk of which more than this share of the bytes is written anew is written whole: the rest is not worth the work."""
 
 # A greatest value that was cut short ends in a character larger than the one that was there, of as many bytes at most.
 _CHARACTER = 4
@@ -124,7 +124,7 @@ def plan_pages(bare: BareFile, group: int, top: int, cut: Cut) -> Plan | None:
     # What a dictionary holds of rows in other pages nobody says.
     told = tuple((piece, here if here or piece.has_dictionary else None) for piece, here in parts)
     anew = sum(piece.size for piece, here in told if here is not None)
-    return Plan(group, top, told) if anew <= _LARGEST_SHARE * chunk.meta.compressed_size else None
+    return Plan(group, top, told) if anew <= LARGEST_SHARE * chunk.meta.compressed_size else None
 
 
 def write_pages(bare: BareFile, encoder: Encoder, plan: Plan) -> Paged | None:
@@ -147,7 +147,7 @@ def write_pages(bare: BareFile, encoder: Encoder, plan: Plan) -> Paged | None:
             parts.append(Part(piece.pages))
             continue
         before = next(tables)
-        if may_tell_of(old.meta.statistics, before.column(0).take(pa.array(here.touched))):
+        if may_tell_of(old.meta.statistics, picked(before.column(0), here.touched)):
             return None
         after = without(before, here)
         told = style if piece.has_dictionary else plain
@@ -221,7 +221,7 @@ def may_tell_of(statistics: View, gone: pa.ChunkedArray) -> bool:
     if not len(values):
         return False
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        numbers = values.to_numpy(zero_copy_only=False)
+        numbers = np.from_dlpack(values)
         return any(_has_number(numbers, bound) for bound in bounds.values())
     whole = {number for number, told in ((5, 7), (6, 8)) if fields.get(told, (0, False))[1] is True}
     return any(

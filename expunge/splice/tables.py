@@ -44,6 +44,12 @@ def _between(rows: Positions, total: int) -> list[tuple[int, int]]:
     return [(one + 1, other - one - 1) for one, other in pairwise(edges)]
 
 
+def picked(column: pa.ChunkedArray, rows: Positions) -> pa.ChunkedArray:
+    """The values of some rows: slices again, because for an array of row numbers PyArrow first imports pandas."""
+    chunks = [chunk for row in rows.tolist() for chunk in column.slice(row, 1).chunks]
+    return pa.chunked_array(chunks, column.type)
+
+
 def _emptied(column: pa.ChunkedArray, rows: Positions) -> pa.ChunkedArray:
     first, *others = _between(rows, len(column))
     nothing = pa.nulls(1, column.type)

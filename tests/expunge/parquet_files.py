@@ -117,7 +117,7 @@ def _maybe(random: Random, value: Any) -> Any:
     return None if random.random() < 0.15 else value
 
 
-def _column(kind: pa.DataType, rows: int, random: Random) -> pa.Array:
+def random_column(kind: pa.DataType, rows: int, random: Random) -> pa.Array:
     """Random values of a type, some of them null, some there often."""
     few = [_value(kind, random) for _ in range(random.choice([1, 3, 50]))]
     often = random.random() < 0.5
@@ -205,7 +205,9 @@ _COMMON: tuple[pa.DataType, ...] = (
 def _table(kinds: Sequence[pa.DataType], rows: int, random: Random) -> pa.Table:
     chosen = [pa.string(), *random.choices(kinds, k=random.randrange(1, 7))]
     names = ["url", *(random.choice([f"c{n}", f"with.dot{n}", f"ünï {n}"]) for n in range(1, len(chosen)))]
-    return pa.table({name: _column(kind, rows, random) for name, kind in zip(names, chosen, strict=True)})
+    return pa.table(
+        {name: random_column(kind, rows, random) for name, kind in zip(names, chosen, strict=True)}
+    )
 
 
 # Who writes them.

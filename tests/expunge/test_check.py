@@ -39,6 +39,21 @@ def test_shards_are_known_by_their_digests_or_searched(base: Path, tmp_path: Pat
     assert (checked.verdict, checked.rows, checked.affected) == (Verdict.AFFECTED, 50, 3)
 
 
+def test_known_bytes_under_another_format_are_searched(tmp_path: Path) -> None:
+    """Its positions would be those of other rows: one that must go would stay."""
+    (tmp_path / "base.csv").write_text("url\n" + "".join(f"{url_of(n)}\n" for n in range(6)))
+    release_of(tmp_path / "base.csv", [url_of(3)], tmp_path / "release")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "base.txt").write_bytes((tmp_path / "base.csv").read_bytes())
+    (mine / "clean.txt").write_bytes((tmp_path / "release/data/base.csv").read_bytes())
+    checked = check(copy_of(mine), tmp_path / "release")
+    assert [(s.name, s.known_as, s.rows, s.positions.tolist()) for s in checked.parts] == [
+        ("base.txt", "keys", 7, [4]),
+        ("clean.txt", "keys", 6, []),
+    ]
+
+
 def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path) -> None:
     said = check(copy_of(base), tmp_path / "release").to_dict()
     assert said == {
@@ -55,6 +70,7 @@ def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path)
                 "affected": 2,
                 "positions": [3, 12],
                 "redacted": [],
+                "redacted_samples": [],
                 "samples": [],
                 "undetermined": [],
             },
@@ -65,6 +81,7 @@ def test_the_answer_for_machines_names_rows_by_index(base: Path, tmp_path: Path)
                 "affected": 0,
                 "positions": [],
                 "redacted": [],
+                "redacted_samples": [],
                 "samples": [],
                 "undetermined": [],
             },

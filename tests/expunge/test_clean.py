@@ -19,6 +19,7 @@ from expunge.errors import BadShard, ExpungeError, UsageError, VerificationFaile
 from expunge.lists import parse_entry
 from expunge.locate import locate
 from expunge.manifest import read_keys, read_positions, read_release
+from expunge.shards import ShardFile
 from expunge.signing import Signer, generate_keys
 from expunge.verify import verify_release
 from tests.expunge.formats import PARQUET, REQUIRED, TEXT, make_rows, md5_of, plain_bytes, url_of, write_shard
@@ -139,6 +140,15 @@ def test_shards_of_equal_bytes_lose_the_same_rows(tmp_path: Path) -> None:
     assert [shard.removed for shard in result.shards] == [1, 1]
     assert len(read_positions(tmp_path / "release")) == 1
     verify_release(tmp_path / "release", integrity_only=True)
+
+
+def test_shards_of_equal_bytes_in_two_formats_are_refused(tmp_path: Path) -> None:
+    """The diff names rows by digest, and a line of a CSV file is another row than the same line of a text file."""
+    for name in ("a.csv", "b.txt"):
+        (tmp_path / name).write_text("url\n" + "".join(f"{url_of(n)}\n" for n in range(6)))
+    with pytest.raises(UsageError, match=r"b\.txt and a\.csv hold the same bytes"):
+        release_of([tmp_path / "a.csv", tmp_path / "b.txt"], [url_of(3)], tmp_path / "release")
+    assert not (tmp_path / "release").exists()
 
 
 def test_shards_may_name_their_columns_differently_or_lack_some(tmp_path: Path) -> None:
@@ -385,8 +395,6 @@ def test_a_full_disk_leaves_nothing(
 
 
 def test_no_shards_of_the_callers_own_naming_leave_the_folder(base: Path, tmp_path: Path) -> None:
-    from expunge.shards import ShardFile
-
     shards = [ShardFile(base / "two.csv", "../../../two.csv")]
     with pytest.raises(UsageError, match="is not a name inside a folder"):
         clean(shards, [parse_entry(url_of(3))], tmp_path / "release", dataset="d", version="v")

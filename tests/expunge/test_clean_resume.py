@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -286,10 +286,13 @@ from expunge.clean import clean
 from expunge.lists import Redaction, parse_entry
 from expunge.shards import find_shards
 if __name__ == "__main__":
-    print("go", flush=True)
+    def told(stage, done, total):
+        print("progress", flush=True)
+        sys.stdin.readline()
+
     result = clean(find_shards([Path(sys.argv[1])]).shards, [parse_entry("host:img4.example.com")], Path(sys.argv[2]),
         redactions=[Redaction(parse_entry("host:img3.example.com"), "text")], dataset="d", version="v",
-        created=datetime(2026, 1, 1, tzinfo=UTC), workers=int(sys.argv[3]))
+        created=datetime(2026, 1, 1, tzinfo=UTC), workers=int(sys.argv[3]), progress=told)
     print("kept", result.kept, flush=True)
 """
 
@@ -304,36 +307,30 @@ def test_a_run_killed_at_random_points_ends_with_the_same_bytes(tmp_path: Path, 
         )
     (tmp_path / "run.py").write_text(KILLED)
 
-    def start(output: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, tmp_path / "run.py", tmp_path / "base", tmp_path / output, str(workers)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "go\n"
-        return process
+    def run(output: str, ticks: int | None = None) -> list[str]:
+        """Run, and kill while it tells of its progress for the given time; returns what it printed."""
+        command = [
+            sys.executable,
+            *map(str, (tmp_path / "run.py", tmp_path / "base", tmp_path / output, workers)),
+        ]
+        waits = subprocess.DEVNULL if ticks is None else subprocess.PIPE  # it goes on when it is answered
+        with subprocess.Popen(command, stdin=waits, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            printed = []
+            for line in process.stdout:
+                printed.append(line)
+                if len(printed) == ticks:
+                    process.kill()
+                elif process.stdin is not None:
+                    print(file=process.stdin, flush=True)
+        assert process.returncode == (0 if ticks is None else -signal.SIGKILL), f"seed {seed}"
+        return printed
 
-    process = start("whole")
-    began = time.monotonic()
-    out, _ = process.communicate(timeout=120)
-    seconds = time.monotonic() - began
-    assert out == "kept 0\n"
-    kills = 0
+    printed = run("whole")
+    assert printed[-1] == "kept 0\n"
     for _ in range(3 if workers == 1 else 1):  # each process of a pool takes its time to start
-        process = start("release")
-        try:
-            process.wait(seconds * random.uniform(0.05, 0.6))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
-        process.communicate(timeout=60)
-        if (tmp_path / "release").exists():
-            break
-    if not (tmp_path / "release").exists():
-        process = start("release")
-        process.communicate(timeout=120)
-        assert process.returncode == 0
-    assert kills, f"no run was killed; seed {seed}"
+        run("release", random.randrange(1, len(printed) // 2))
+        assert not (tmp_path / "release").exists()
+    run("release")
     assert contents(tmp_path / "release") == contents(tmp_path / "whole"), f"seed {seed}"
     assert ".release.partial" not in names_in(tmp_path)

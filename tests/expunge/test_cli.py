@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from expunge import __version__
-from expunge.cli import main
+from expunge.cli.commands import run as run_command
 from expunge.signing import KeyFiles, generate_keys
 from tests.expunge.formats import PARQUET, TEXT, make_rows, md5_of, url_of, write_shard
 from tests.expunge.runs import expunge, names_in
@@ -26,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["expunge", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
-            main()
+            run_command()
         captured = capsys.readouterr()
         code = left.value.code
         return (code if isinstance(code, int) else 0), captured.out, captured.err
@@ -143,6 +143,9 @@ def test_verify_without_a_key_fails_unless_asked_for(base: Path, run: Any) -> No
     code, _, err = run("verify", release, "--integrity-only")
     assert code == 0
     assert "warning: Integrity only" in err
+    assert "Verified: digests, counts, diff, rows written anew.\n" in err
+    code, _, err = run("verify", release, "--integrity-only", "--rows")
+    assert (code, "Verified: digests, counts, diff, every row.\n" in err) == (0, True)
     (release / "data/two.csv").unlink()
     code, _, err = run("verify", release, "--integrity-only", "--partial")
     assert code == 0

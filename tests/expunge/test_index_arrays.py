@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from bisect import bisect_left
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,6 +130,45 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.idx").write_bytes(later)
     with pytest.raises(BadIndex):
         SortedArray(tmp_path / "a.idx")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.lists(FEW, max_size=6),
+    st.lists(st.integers(0, TOP), max_size=30),
+    st.lists(st.one_of(FEW, st.integers(0, TOP)), max_size=4),
+    st.integers(1, 700),
+)
+def test_parts_make_the_same_file_wherever_the_cuts_are(
+    tmp_path: Path, repeated: list[int], single: list[int], cuts: list[int], step: int
+) -> None:
+    prefixes = sorted(repeated * 300 + single * 40)
+    whole = write(tmp_path / "whole.idx", prefixes, 8)
+    parted = tmp_path / "parted.idx"
+    parted.write_bytes(b"")
+    bounds = [0, *sorted(set(cuts) - {0}), None]
+    parts = []
+    with SortedArray(whole) as array:
+        ranks = [array.count if bound is None else array.rank(bound) for bound in bounds]
+        assert ranks[:-1] == [bisect_left(prefixes, bound or 0) for bound in bounds[:-1]]
+        ranges = list(pairwise(ranks))
+        for begin, end in reversed(ranges):  # in any order
+            with parted.open("r+b") as sink:
+                parts.append(ArrayWriter.write_part(sink, 8, begin, array.chunks(step, begin, end)))
+    with parted.open("r+b") as sink:
+        writer = ArrayWriter(sink, 8)
+        for part in reversed(parts):
+            writer.adopt(part)
+        writer.finish({"kind": "url.raw.sha256", "rows": len(prefixes)})
+    assert parted.read_bytes() == whole.read_bytes()
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.one_of(FEW, st.integers(0, 40), st.integers(TOP - 40, TOP), st.integers(0, TOP))))
+def test_prefixes_are_sorted_that_differ_in_any_bit(prefixes: list[int]) -> None:
+    ordered, places = sorted_pairs(u64(prefixes), np.arange(len(prefixes), dtype=np.uint64))
+    expected = sorted((prefix, place) for place, prefix in enumerate(prefixes))
+    assert list(zip(ordered.tolist(), places.tolist(), strict=True)) == expected
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)

@@ -1,10 +1,9 @@
-"""Building an index: it answers as a scan does, it is built once, and what is damaged is built again."""
+"""Building an index: it answers as a scan does, and it is built once."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expunge.errors import UsageError
-from expunge.index import KeyIndex, build_index, locate_versions, read_versions, store
+from expunge.index import (
+    KeyIndex,
+    build,
+    build_index,
+    locate_versions,
+    merging,
+    read_versions,
+)
 from expunge.index.arrays import SortedArray
 from expunge.index.builder import index_files, is_indexed
 from expunge.keys import KeyKind, keys_of_url
@@ -24,7 +30,7 @@ from expunge.lists import parse_entry
 from expunge.locate import locate
 from expunge.shards import open_shard
 from tests.expunge.formats import ALL, PARQUET, Layout, make_rows, md5_of, url_of, write_shard
-from tests.expunge.runs import flip_byte, names_in, shards_of
+from tests.expunge.runs import names_in, shards_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +114,7 @@ def test_lookup_is_a_scan_for_any_shards(
 ) -> None:
     """Duplicates, nulls, lists, shards that repeat one another, merged or not, spilled or not."""
     tmp_path = tmp_path_factory.mktemp("any")
-    monkeypatch.setattr(store, "MERGE_FROM", 3)
+    monkeypatch.setattr(merging, "MERGE_FROM", 3)
     data = tmp_path / "data"
     data.mkdir()
     for number, values in enumerate(shards):
@@ -165,6 +171,7 @@ def test_the_archive_is_sorted_and_says_what_it_is(tmp_path: Path) -> None:
         "expunge.format": "expunge-index/1",
         "expunge.kind": "url.raw.sha256",
         "expunge.shard": open_shard(shard).digest(),
+        "expunge.row_format": ".parquet",
         "expunge.column": "url",
         "expunge.rows": "4",
         "expunge.keyless": "1",
@@ -223,6 +230,71 @@ def test_any_other_name_stays_inside_the_folder(tmp_path: Path, name: str) -> No
     assert names_in(tmp_path) >= {"index/versions"}
 
 
+def test_the_same_bytes_under_two_names_are_one_shard(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.ndjson"):
+        (tmp_path / name).write_text("".join(f'{{"url": "{url_of(n)}"}}\n' for n in range(9)))
+    build_index(shards_of(tmp_path), tmp_path / "index")
+    (found,) = ask(tmp_path / "index", url_of(7))
+    assert {name: rows.tolist() for name, rows in found.located.positions.items()} == {
+        "a.jsonl": [7],
+        "b.ndjson": [7],
+    }
+
+
+@pytest.mark.parametrize("names", [("a.csv", "b.txt"), ("a.txt", "b.csv")])
+def test_the_same_bytes_as_another_format_are_refused_for_they_are_other_rows(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    listed = "url\n" + "".join(f"{url_of(n)}\n" for n in range(9))
+    for number, name in enumerate(names):
+        (tmp_path / f"{number}").mkdir()
+        for folder in (f"{number}", "both"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / name).write_text(listed)
+    one, other, both = (shards_of(tmp_path / folder) for folder in ("0", "1", "both"))
+    refusal = f"{names[1]} and {names[0]} hold the same bytes"
+    with pytest.raises(UsageError, match=refusal):
+        build_index(both, tmp_path / "index", workers=1)
+    # What the refused run had built of one of them says nothing of the other.
+    build_index(other, tmp_path / "index")
+    (found,) = ask(tmp_path / "index", url_of(7))
+    assert_same_as_scan(found, tmp_path / "1", [parse_entry(url_of(7))])
+    with pytest.raises(UsageError, match="hold the same bytes"):
+        build_index(one, tmp_path / "index")
+    (found,) = ask(tmp_path / "index", url_of(7))
+    assert_same_as_scan(found, tmp_path / "1", [parse_entry(url_of(7))])
+
+
+def test_what_a_stopped_run_built_of_another_format_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its rows is one further down, and would be looked for where it is not."""
+    (tmp_path / "a.csv").write_text("url\n" + "".join(f"{url_of(n)}\n" for n in range(9)))
+    (tmp_path / "b.txt").write_bytes((tmp_path / "a.csv").read_bytes())
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "write_version", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(shards_of(tmp_path / "b.txt"), tmp_path / "index", kinds=[C1])
+    assert list((tmp_path / "index").glob("??/*/*.idx"))
+    built = build_index(shards_of(tmp_path / "a.csv"), tmp_path / "index", kinds=[C1])
+    assert (built.indexed, built.reused) == (1, 0)
+    (found,) = ask(tmp_path / "index", url_of(7))
+    assert [shard.positions.tolist() for shard in found.located.shards] == [[7]]
+
+
+def test_a_shard_whose_columns_carry_no_key_is_named(tmp_path: Path) -> None:
+    write_shard(tmp_path / "data", "a", make_rows(3), PARQUET[0])
+    pq.write_table(pa.table({"size": [1, 2]}), tmp_path / "data/b.parquet")
+    with pytest.raises(UsageError, match=r"^b\.parquet: None of the 1 columns"):
+        build_index(shards_of(tmp_path / "data"), tmp_path / "index")
+    with pytest.raises(UsageError, match=r"^b\.parquet: None of the 1 columns"):
+        locate(shards_of(tmp_path / "data"), [parse_entry(url_of(1))])
+
+
 def test_nothing_temporary_is_left(tmp_path: Path) -> None:
     write_shard(tmp_path / "data", "a", make_rows(30), PARQUET[0])
     build_index(shards_of(tmp_path / "data"), tmp_path / "index", memory=1)
@@ -241,74 +313,8 @@ def test_what_a_killed_run_left_is_removed_a_day_later(tmp_path: Path) -> None:
     assert left == [".new.partial"]
 
 
-# ------------------------------------------------------------------------------------------------- damaged and stale
-
-
-@pytest.fixture
-def indexed(tmp_path: Path) -> tuple[Path, Path]:
-    """The folders of a version of ten shards and of its index, merged."""
-    for number in range(10):
-        write_shard(tmp_path / "data", f"{number}", make_rows(20 + number), PARQUET[0])
-    build_index(shards_of(tmp_path / "data"), tmp_path / "index", name="v", kinds=[C1])
-    return tmp_path / "data", tmp_path / "index"
-
-
-def test_a_damaged_file_is_built_again_wherever_the_damage_is(indexed: tuple[Path, Path]) -> None:
-    data, folder = indexed
-    chance = random.Random(5)
-    for path in [*folder.glob("??/*/*.idx"), *folder.glob("??/*/*.parquet")]:
-        flip_byte(path, chance.randrange(path.stat().st_size))
-    built = build_index(shards_of(data), folder, name="v", kinds=[C1])
-    assert (built.indexed, built.reused) == (10, 0)
-    (found,) = ask(folder, url_of(3))
-    assert_same_as_scan(found, data, [parse_entry(url_of(3))])
-
-
-def test_a_missing_file_is_built_again(indexed: tuple[Path, Path]) -> None:
-    data, folder = indexed
-    next(folder.glob("??/*/*.idx")).unlink()
-    next(iter(sorted(folder.glob("??/*/*.parquet"), reverse=True))).write_bytes(b"")
-    built = build_index(shards_of(data), folder, name="v", kinds=[C1])
-    assert built.indexed in {1, 2}
-    assert built.indexed + built.reused == 10
-
-
-def test_a_damaged_merged_array_is_passed_over_and_built_again(indexed: tuple[Path, Path]) -> None:
-    data, folder = indexed
-    (merged,) = (folder / "merged").glob("*/*.idx")
-    for place in (0, merged.stat().st_size // 2, merged.stat().st_size - 1):
-        flip_byte(merged, place)
-        (found,) = ask(folder, url_of(3))
-        assert_same_as_scan(found, data, [parse_entry(url_of(3))])
-        build_index(shards_of(data), folder, name="v", kinds=[C1])
-        (again,) = (folder / "merged").glob("*/*.idx")
-        with SortedArray(again) as array:
-            array.prove()
-
-
-def test_shards_are_merged_only_when_there_are_enough_and_each_once(
-    indexed: tuple[Path, Path], tmp_path: Path
-) -> None:
-    _, folder = indexed
-    assert len(list((folder / "merged").glob("*/*.idx"))) == 1
-    more = tmp_path / "more"
-    for number in range(7):
-        write_shard(more, f"{number}", make_rows(50 + number), PARQUET[0])
-    build_index(shards_of(more), folder, name="w", kinds=[C1])
-    assert len(list((folder / "merged").glob("*/*.idx"))) == 1
-    write_shard(more, "8", make_rows(60), PARQUET[0])
-    build_index(shards_of(more), folder, name="w", kinds=[C1])
-    merged = sorted((folder / "merged").glob("*/*.idx"))
-    assert len(merged) == 2
-    held = []
-    for path in merged:
-        with SortedArray(path) as array:
-            held += [digest for digest, _ in array.about["shards"]]
-    assert len(held) == len(set(held)) == 18
-
-
 def test_many_shards_make_several_merged_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "MOST_MERGED", 4)
+    monkeypatch.setattr(merging, "MOST_MERGED", 4)
     for number in range(9):
         write_shard(tmp_path / "data", f"{number}", make_rows(20 + number), PARQUET[0])
     build_index(shards_of(tmp_path / "data"), tmp_path / "index", kinds=[C1])
@@ -324,8 +330,8 @@ def test_another_column_means_another_index(tmp_path: Path) -> None:
     shards = shards_of(tmp_path / "data")
     digest = open_shard(shards[0]).digest()
     build_index(shards, tmp_path / "index", name="v", kinds=[C1])
-    assert is_indexed(tmp_path / "index", digest, C1, "url")
-    assert not is_indexed(tmp_path / "index", digest, C1, "href")
+    assert is_indexed(tmp_path / "index", digest, C1, "url", ".parquet")
+    assert not is_indexed(tmp_path / "index", digest, C1, "href", ".parquet")
     built = build_index(shards, tmp_path / "index", name="v", kinds=[C1], columns={"url": "href"})
     assert built.indexed == 1
     (found,) = ask(tmp_path / "index", url_of(1))
@@ -354,9 +360,10 @@ def _build(data: Path, folder: Path, name: str) -> None:
     build_index(shards_of(data), folder, name=name)
 
 
-def test_workers_make_the_same_files(tmp_path: Path) -> None:
+def test_workers_make_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "RANGE_PAIRS", 100)
     for number in range(9):
-        write_shard(tmp_path / "data", f"{number}", make_rows(100 + number), PARQUET[0])
+        write_shard(tmp_path / "data", f"{number}", make_rows(400 + 77 * number), PARQUET[0])
     for name, workers in (("one", 1), ("two", 2)):
         build_index(shards_of(tmp_path / "data"), tmp_path / name, name="v", workers=workers, memory=5000)
     files = names_in(tmp_path / "one")

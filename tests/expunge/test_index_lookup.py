@@ -18,6 +18,7 @@ from expunge.index.lookup import locate_versions
 from expunge.keys import KeyKind, Role
 from expunge.lists import parse_entry
 from expunge.shards import bind_columns, open_shard
+from expunge.shards.source import row_format
 from tests.expunge.formats import PARQUET, make_rows, md5_of, url_of, write_shard
 from tests.expunge.runs import flip_byte, shards_of
 
@@ -204,7 +205,7 @@ def test_a_shard_can_be_indexed_while_somebody_else_reads_it(tmp_path: Path) -> 
         assert indexer.columns == ["sample_id", "url"]
         for batch in shard.batches(["text", *indexer.columns]):
             indexer.add(batch)
-        indexer.finish(shard.digest())
+        indexer.finish(shard.digest(), row_format(shard.file.name))
     known = IndexedShard("a", shard.digest(), 50, binding, file.path, shard.fingerprint)
     with KeyIndex(tmp_path / "index") as index:
         found = index.candidates([parse_entry(url_of(7)), parse_entry("id:8")], [known])

@@ -154,6 +154,19 @@ def test_a_method_that_nobody_knows_is_refused(tmp_path: Path, method: object) -
         read_release(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [({"url": None}, r"columns\.url"), ({"url": 1}, r"columns\.url"), ({"link": "url"}, "link")],
+)
+def test_a_role_is_one_that_is_known_and_its_column_a_name(
+    tmp_path: Path, columns: dict[str, Any], problem: str
+) -> None:
+    said = json.loads(OLD_RELEASE) | {"columns": columns}
+    (tmp_path / "release.json").write_text(json.dumps(said))
+    with pytest.raises(BadRelease, match=problem):
+        read_release(tmp_path)
+
+
 OLD_RELEASE = b"""{
   "format": "expunge-release/1", "dataset": "links", "version": "1", "serial": 1,
   "created": "2026-11-23T12:00:00.000000Z", "form": "compact", "previous": null,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from expunge.shards import Cut, Method, Shard, ShardFile, open_shard
+from expunge.splice import splice as splicing
+from expunge.splice.paging import write_pages
 from expunge.splice.source import Source
 from expunge.splice.style import CODECS
 from tests.expunge.parquet_files import (
@@ -19,18 +22,25 @@ from tests.expunge.parquet_files import (
     without,
 )
 from tests.expunge.parquet_leaks import leaks, missing
+from tests.expunge.parquet_stored import stored_leaks
 from tests.fuzz.large import TABLE_READERS, large_cut, large_file, table_without, tables_of
+from tests.fuzz.pages import paged_cut, paged_file
 from tests.fuzz.spark import read_spark, why_not, write_spark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from expunge.splice.paged import Paged
+
 # One file in so many is large.
 LARGE_EVERY = 100
 
 # And one in so many by Spark, which takes longer than the others.
 SPARK_EVERY = 8
+
+# And one in so many has many small pages a chunk.
+PAGES_EVERY = 3
 
 
 _CODECS = {**CODECS, 5: "old lz4"}
@@ -42,13 +52,14 @@ class DifferenceError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file that passed: who wrote it, its codec, how it was cut, what of it, and who read it."""
+    """A file that passed: who wrote it, its codec, how it was cut, what of it, how many chunks by pages, and who read it."""
 
     writer: str
     codec: str
     method: Method
     cut: str
     large: bool
+    by_pages: int
     readers: tuple[str, ...]
 
 
@@ -60,6 +71,9 @@ def check_seed(folder: Path, seed: int, writers: Sequence[str] = ()) -> Checked:
     if not writers and Random(f"large {seed}").randrange(LARGE_EVERY) == 0:
         file = large_file(folder, seed)
         checked = check_file(file, large_cut(file, seed), large=True)
+    elif not writers and Random(f"pages {seed}").randrange(PAGES_EVERY) == 0:
+        file = paged_file(folder, seed)
+        checked = check_file(file, paged_cut(file, seed))
     else:
         file = _file(folder, seed, writers)
         checked = check_file(file, random_cut(file, seed))
@@ -87,7 +101,15 @@ def check_file(file: ParquetFile, cut: Cut, *, large: bool = False) -> Checked:
 def _check(file: ParquetFile, cut: Cut, *, large: bool) -> Checked:
     target = file.path.with_suffix(".cut.parquet")
     base = _opened(file.path)
-    made = base.rewrite(target, cut)
+    by_pages: list[Paged] = []
+
+    def noted(*arguments: Any) -> Paged | None:
+        paged = write_pages(*arguments)
+        by_pages.extend([paged] if paged else [])
+        return paged
+
+    with patch.object(splicing, "write_pages", noted):
+        made = base.rewrite(target, cut)
     base.compare(_opened(target), cut)
     _expect(made.rows == file.rows - len(cut.drop), "the count of rows is wrong")
     _expect(made.bytes == target.stat().st_size, "the count of bytes is wrong")
@@ -96,6 +118,7 @@ def _check(file: ParquetFile, cut: Cut, *, large: bool) -> Checked:
     _expect("pyarrow" in readers, "PyArrow does not read the base")
     if made.method == "spliced":
         found = missing(file.path, target, cut) + leaks(file.path, target)
+        found += [] if large else stored_leaks(file.path, target, cut)
         _expect(not found, "; ".join(found[:5]))
     target.unlink()
     with Source.open(file.path) as source:
@@ -105,7 +128,7 @@ def _check(file: ParquetFile, cut: Cut, *, large: bool) -> Checked:
         for name, there in (("rows", len(cut.drop)), ("cells", cut.null), ("elements", cut.elements))
         if there
     )
-    return Checked(file.writer, codec, made.method, what, large, readers)
+    return Checked(file.writer, codec, made.method, what, large, len(by_pages), readers)
 
 
 def _read_rows(file: ParquetFile, target: Path, cut: Cut) -> tuple[str, ...]:

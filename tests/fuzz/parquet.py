@@ -104,6 +104,8 @@ def _tables(passed: list[Checked]) -> Iterator[tuple[str, str]]:
     for what in ("writer", "codec", "method", "cut", "large"):
         counts = Counter(str(getattr(one, what)) for one in passed)
         yield what, ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+    paged = [one.by_pages for one in passed if one.by_pages]
+    yield "column chunks cut by pages", f"{sum(paged):,} in {len(paged):,} files"
     readers = Counter(reader for one in passed for reader in one.readers)
     yield "read by", ", ".join(f"{name} {count:,}" for name, count in readers.most_common())
 

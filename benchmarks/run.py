@@ -22,7 +22,22 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs/benchmarks.md"
 PLOTS = HERE.parent / "docs/benchmarks"
-SCRIPTS = ("splice", "text", "clean", "check", "verify", "diff", "index", "keys", "memory", "growth", "fetch")
+SCRIPTS = (
+    "splice",
+    "text",
+    "clean",
+    "check",
+    "verify",
+    "diff",
+    "index",
+    "keys",
+    "memory",
+    "growth",
+    "fetch",
+    "dns",
+    "sampling",
+    "links",
+)
 
 Result = dict[str, Any]
 

@@ -9,8 +9,11 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+from registry.lib.broker_loss import outlive_the_broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
 
+outlive_the_broker()
 app = Celery("expunge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
@@ -39,8 +42,23 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
             "schedule": 15.0,
             "options": {"expires": 15},
         },
+        "links_prioritise": {
+            "task": "registry.links.tasks.links_prioritise",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
         "links_tidy": {
             "task": "registry.links.tasks.links_tidy",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
+        "domains_wake": {
+            "task": "registry.links.tasks.domains_wake",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
+        "takeovers_sweep": {
+            "task": "registry.links.tasks.takeovers_sweep",
             "schedule": 3600.0,
             "options": {"expires": 3600},
         },

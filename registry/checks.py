@@ -73,7 +73,7 @@ def _folders() -> Iterator[Error]:
 
 def _outgoing() -> Iterator[Error]:
     """Whom the server may talk to; nothing set is the common case, and loads nothing."""
-    if not settings.LINKS_TEST_TARGETS and not settings.NAME_SERVERS:
+    if not (settings.LINKS_TEST_TARGETS or settings.NAME_SERVERS or settings.NAME_SERVERS_SECOND):
         return
     if settings.LINKS_TEST_TARGETS and settings.MODE == "production":
         yield Error(
@@ -82,13 +82,16 @@ def _outgoing() -> Iterator[Error]:
             id="registry.E010",
         )
         return
-    from registry.lib.safe_http import Policy  # noqa: PLC0415  -- loads libcurl, which most commands never use
+    # Loads libcurl, which most commands never use.
+    from registry.lib.safe_http.policy import Policy, endpoint  # noqa: PLC0415
 
     try:
         Policy.from_settings()
+        for text in settings.NAME_SERVERS_SECOND:
+            endpoint(text)
     except ValueError as error:
         yield Error(
-            f"LINKS_TEST_TARGETS or NAME_SERVERS cannot be read: {error}",
+            f"LINKS_TEST_TARGETS, NAME_SERVERS or NAME_SERVERS_SECOND cannot be read: {error}",
             hint="LINKS_TEST_TARGETS=127.0.0.1:8099,[::1]:8099  NAME_SERVERS=192.0.2.53,192.0.2.54:5353",
             id="registry.E011",
         )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
+    from pyroaring import BitMap
+
+    from expunge.shards import Batch, Binding
+    from registry.accounts.models import User
     from registry.datasets.models import Dataset, Version
 
 
@@ -40,6 +45,35 @@ class DatasetStanding:
     advisories: int
 
 
+@dataclass(frozen=True, slots=True)
+class RowsFirst:
+    """Rows of one shard whose links are to be checked before others, because of what happened to the rows at `at`."""
+
+    why: Literal["triaged", "released"]
+    at: datetime
+    shard: str  # digest
+    rows: BitMap  # indexes, at least one
+
+
+class RowReader(Protocol):
+    """Somebody who wants to see the rows of a version while ingest reads them, so that nobody has to read them again."""
+
+    def columns(self, binding: Binding) -> list[str]:
+        """Which columns of a shard, bound like this, each batch must bring."""
+
+    def add(self, place: int, binding: Binding, batch: Batch) -> None:
+        """Take the next rows of the version's shard at `place`."""
+
+    def settle(self, version: Version) -> None:
+        """Every row was read and every shard stored; do what takes long."""
+
+    def keep(self, version: Version, actor: User | None) -> None:
+        """Write what was learned, in the transaction that gives the version its status.
+
+        An ingest that goes on after a kill may not have read the rows again: then nothing was added.
+        """
+
+
 @dataclass(slots=True)
 class Hooks:
     """Each hook is a list of callables; `registry` calls them all."""
@@ -61,6 +95,13 @@ class Hooks:
     rows_excluded: list[Callable[[Collection[tuple[str, int]]], set[tuple[str, int]]]] = field(
         default_factory=list
     )
+    # Asked for each version that is ingested: who wants to see its rows meanwhile.
+    row_readers: list[Callable[[Version], RowReader | None]] = field(default_factory=list)
+    # Return rows to which something happened since then that makes their links worth a look.
+    rows_first: list[Callable[[datetime], Iterable[RowsFirst]]] = field(default_factory=list)
+    # Told of domains of one dataset that changed hands after its rows were collected, by primary key of their `Takeover`:
+    # each once, in the transaction that notes that it was told.
+    domain_taken_over: list[Callable[[Sequence[int]], None]] = field(default_factory=list)
 
 
 hooks = Hooks()

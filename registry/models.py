@@ -4,25 +4,36 @@ from registry.accounts.models import ApiKey, FailedSignIn, Membership, Organisat
 from registry.auditlog.models import AuditEntry
 from registry.datasets.models import Dataset, LineageEdge, Shard, Version, VersionDiff, VersionShard
 from registry.jobs.models import Job
+from registry.links.content.models import HostSignature, LinkContent
+from registry.links.distributions.models import Distribution
+from registry.links.domains.models import Domain, DomainChange, DomainHost, Registry, Takeover
 from registry.links.models import Host, Link, LinkPolicy, Observation, Panel, PanelRow
 
 __all__ = [
     "ApiKey",
     "AuditEntry",
     "Dataset",
+    "Distribution",
+    "Domain",
+    "DomainChange",
+    "DomainHost",
     "FailedSignIn",
     "Host",
+    "HostSignature",
     "Job",
     "LineageEdge",
     "Link",
+    "LinkContent",
     "LinkPolicy",
     "Membership",
     "Observation",
     "Organisation",
     "Panel",
     "PanelRow",
+    "Registry",
     "Role",
     "Shard",
+    "Takeover",
     "User",
     "Version",
     "VersionDiff",

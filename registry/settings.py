@@ -102,7 +102,10 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = "UTC"
 # A worker takes from both unless it is told otherwise (-Q links: one that only checks links, as a user of its own).
 CELERY_TASK_QUEUES: dict[str, dict[str, Any]] = {"celery": {}, "links": {}}
-CELERY_TASK_ROUTES = {"registry.links.tasks.links_check": {"queue": "links"}}
+CELERY_TASK_ROUTES = {
+    f"registry.links.tasks.{task}": {"queue": "links"}
+    for task in ("links_check", "domains_census", "registries_ask")
+}
 
 if MODE == "test" or not BROKER_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -118,6 +121,8 @@ else:
 # --- Outgoing HTTP (registry/lib/safe_http) ----------------------------------------------------------------------------
 # None: the machine's own.
 NAME_SERVERS = [server for server in env.list("NAME_SERVERS", [], subcast=str) if server]
+# Resolvers of somebody else, asked before a domain is called gone. None: no domain is.
+NAME_SERVERS_SECOND = [server for server in env.list("NAME_SERVERS_SECOND", [], subcast=str) if server]
 # Loopback addresses that may be fetched, `address:port`: for the servers that the demo and the tests start.
 LINKS_TEST_TARGETS = [target for target in env.list("LINKS_TEST_TARGETS", [], subcast=str) if target]
 if LINKS_TEST_TARGETS and MODE == "production":
@@ -129,6 +134,8 @@ LINKS_BATCHES = env.int("LINKS_BATCHES", 1, validate=validate.Range(min=0))
 LINKS_KEEP_MONTHS = env.int("LINKS_KEEP_MONTHS", 13, validate=validate.Range(min=1))
 # From where links are asked, for those who read the figures: a host may be dead from one country only.
 LINKS_VANTAGE = env.str("LINKS_VANTAGE", "") or "this site's server"
+# Where IANA says which registry answers for which top-level domain (RDAP): an address, or a file. Empty: none is asked.
+RDAP_BOOTSTRAP = env.str("RDAP_BOOTSTRAP", "https://data.iana.org/rdap/dns.json")
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "registry.User"
@@ -307,6 +314,8 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "registry.jobs.models.JobState",
         "LineageKindEnum": "registry.datasets.models.LineageKind",
         "VersionStatusEnum": "registry.datasets.models.VersionStatus",
+        "ContentChecksEnum": "registry.links.content.states.ContentChecks",
+        "ContentStateEnum": "registry.links.content.states.ContentState",
         "CaseStateEnum": "takedowns.cases.models.CaseState",
         "ReleaseStateEnum": "takedowns.releases.models.ReleaseState",
     },

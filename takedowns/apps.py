@@ -13,8 +13,11 @@ class TakedownsConfig(AppConfig):
         """Fill in the hooks: `registry` asks the removals and the public pages, `reports` tells the cases."""
         # Models can be imported only once all apps are loaded.
         from registry.hooks import hooks as registry_hooks  # noqa: PLC0415
+        from takedowns.cases.domains import domains_report  # noqa: PLC0415
         from takedowns.cases.exclusion import keys_excluded, rows_excluded  # noqa: PLC0415
+        from takedowns.cases.link_priorities import rows_triaged  # noqa: PLC0415
         from takedowns.cases.services import case_open  # noqa: PLC0415
+        from takedowns.releases.link_priorities import rows_released  # noqa: PLC0415
         from takedowns.removals.services import version_objections  # noqa: PLC0415
         from takedowns.reports.hooks import hooks as report_hooks  # noqa: PLC0415
         from takedowns.transparency.answers import dataset_standings, version_standings  # noqa: PLC0415
@@ -25,4 +28,6 @@ class TakedownsConfig(AppConfig):
         registry_hooks.dataset_standings = [dataset_standings]
         registry_hooks.keys_excluded = [keys_excluded]
         registry_hooks.rows_excluded = [rows_excluded]
+        registry_hooks.rows_first = [rows_triaged, rows_released]
+        registry_hooks.domain_taken_over = [domains_report]
         report_hooks.report_created = [case_open]

@@ -1,8 +1,9 @@
 """The app's models, gathered for Django; each lives with its noun."""
 
+from takedowns.cases.domain_models import DomainReport
 from takedowns.cases.models import Case, Consequence, Decision, Location
 from takedowns.releases.models import Release
-from takedowns.removals.models import AffectedVersion, Removal, RemovalKey
+from takedowns.removals.models import AffectedVersion, RedactionKey, Removal, RemovalKey
 from takedowns.reports.models import Category, Counter, Item, Report
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "Consequence",
     "Counter",
     "Decision",
+    "DomainReport",
     "Item",
     "Location",
+    "RedactionKey",
     "Release",
     "Removal",
     "RemovalKey",

@@ -12,6 +12,7 @@ NAMES += [
     "LINKS_TEST_TARGETS",
     "LOG_LEVEL",
     "NAME_SERVERS",
+    "NAME_SERVERS_SECOND",
     "PROXY_COUNT",
     "RELEASE_SCHEDULE",
     "SITE_NAME",
@@ -36,6 +37,7 @@ os.environ |= {
     "IMPORT_ROOTS": str(var / "imports"),
     "DATABASE_URL": "postgresql://expunge@/expunge",
     "BROKER_URL": "redis+socket:///nowhere",
+    "RDAP_BOOTSTRAP": "",
 }
 for folder in ("imports", "static"):
     (var / folder).mkdir(parents=True, exist_ok=True)

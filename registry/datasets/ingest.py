@@ -2,8 +2,9 @@
 
 1. Find the shards, each inside its import root after links; nothing outside is opened.
 2. Read every shard whole: digest, rows, columns; and check on a sample that each key column is what it is said
-   to be. The same reading feeds the key index (`key_index`). Nothing else is written up to here, and bad input leaves
-   nothing behind.
+   to be. The same reading feeds the key index (`key_index`) and whoever else wants to see the rows
+   (`hooks.row_readers`). A shard whose bytes are known as another format is refused. Nothing else is written up to
+   here, and bad input leaves nothing behind.
 3. Copy each shard into the store, unless it is there.
 4. Write the version's shards, totals and root; it is still a draft.
 5. Ask the packages above for objections (does it bring a removed row back?), then give it its final status, or
@@ -14,6 +15,7 @@ Killed anywhere, the job runs again from the start: every step does what is not 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -21,6 +23,7 @@ from django.db import transaction
 from expunge.keys import Role as KeyRole
 from expunge.manifest import version_root
 from expunge.shards import ShardFacts, bind_columns, check_binding, open_shard
+from expunge.shards.source import row_format
 from registry.auditlog.services import audit_append
 from registry.datasets import store
 from registry.datasets.compare import version_compare_start
@@ -36,13 +39,15 @@ from registry.datasets.key_index import (
 from registry.datasets.models import Shard, Version, VersionShard, VersionStatus
 from registry.datasets.services import version_objections
 from registry.datasets.sources import version_files, version_roots
+from registry.hooks import hooks
 from registry.lib.errors import Refused
 from registry.lib.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from expunge.shards import Binding, ShardFile
+    from expunge.shards import Batch, Binding, ShardFile
+    from registry.hooks import RowReader
     from registry.jobs.handlers import JobRun
     from registry.jobs.models import Job
 
@@ -54,10 +59,11 @@ def version_ingest(run: JobRun) -> None:
         return  # killed after the end was written
     store.sweep()
     index_sweep()
+    readers = [reader for ask in hooks.row_readers if (reader := ask(version))]
     if not version.root:  # else killed, or objected to, after step 4
         read: list[str] = []
         try:
-            _take_in(run, version, read)
+            _take_in(run, version, read, readers)
         except Exception:
             index_forget_unrecorded(read)
             raise
@@ -65,7 +71,7 @@ def version_ingest(run: JobRun) -> None:
         index_merge(held_shards([version]))
     run.progress("Looking for rows that were removed before", version.rows, version.rows)
     objections = version_objections(version)
-    _finish(run, version, objections)
+    _finish(run, version, objections, readers)
     store.discard_uploads(version.pk)
     if objections:
         raise Refused(f"{version} stays a draft. " + " ".join(objections))
@@ -87,20 +93,27 @@ def version_ingest_failed(job: Job, reason: str) -> None:
     transaction.on_commit(lambda: store.discard_uploads(version.pk))
 
 
-def _take_in(run: JobRun, version: Version, read: list[str]) -> None:
+def _take_in(run: JobRun, version: Version, read: list[str], readers: Sequence[RowReader]) -> None:
     """Steps 1 to 4; adds the digest of each shard to `read` before anything is kept of it."""
     shards = version_files(version)
-    facts, columns = _read(run, shards, version.columns, read)
+    facts, columns = _read(run, shards, version.columns, read, readers)
+    _check_formats(facts)
     stored, rows, roots = 0, _rows(facts), version_roots(version)
     for shard, fact in zip(shards, facts, strict=True):
         run.progress(f"Storing {counted(len(shards), 'shard')}", stored, rows)
         store.put(shard.path, fact.sha256, inside=roots)
         stored += fact.rows
     _write(run, version, facts, columns)
+    for reader in readers:
+        reader.settle(version)
 
 
 def _read(
-    run: JobRun, shards: Sequence[ShardFile], given: dict[str, str], read: list[str]
+    run: JobRun,
+    shards: Sequence[ShardFile],
+    given: dict[str, str],
+    read: list[str],
+    readers: Sequence[RowReader],
 ) -> tuple[list[ShardFacts], dict[str, str]]:
     """Read every shard whole; returns the facts of each and which column carries what, as `given` or found."""
     facts: list[ShardFacts] = []
@@ -111,9 +124,9 @@ def _read(
         # How many rows there are in all is what is being found out: 0 means not known.
         run.progress(f"Reading {counted(len(shards), 'shard')}", rows + done, 0)
 
-    for shard in shards:
+    for place, shard in enumerate(shards):
         # The first shard settles which roles are carried; the others must hold the same columns.
-        fact, binding = _read_one(shard, columns, read, progress)
+        fact, binding = _read_one(shard, columns, read, _Audience(place, readers), progress)
         columns = {role.value: binding.get(role, "") for role in KeyRole}
         facts.append(fact)
         rows += fact.rows
@@ -121,8 +134,27 @@ def _read(
     return facts, {role: column for role, column in columns.items() if column or role in given}
 
 
+@dataclass(frozen=True, slots=True)
+class _Audience:
+    """Those who want to see the rows of the version's shard at `place`."""
+
+    place: int
+    readers: Sequence[RowReader]
+
+    def columns(self, binding: Binding) -> set[str]:
+        return {name for reader in self.readers for name in reader.columns(binding)}
+
+    def add(self, binding: Binding, batch: Batch) -> None:
+        for reader in self.readers:
+            reader.add(self.place, binding, batch)
+
+
 def _read_one(
-    file: ShardFile, columns: dict[str, str], read: list[str], progress: Callable[[int], None]
+    file: ShardFile,
+    columns: dict[str, str],
+    read: list[str],
+    audience: _Audience,
+    progress: Callable[[int], None],
 ) -> tuple[ShardFacts, Binding]:
     """Read one shard whole, and index its keys unless a version before held it; returns which column carries what."""
     shard = open_shard(file)
@@ -132,8 +164,9 @@ def _read_one(
     read.append(digest)
     rows = 0
     with Feeder(digest, shard.format, binding) as feeder:
-        for batch in shard.batches(feeder.columns):
+        for batch in shard.batches(sorted(audience.columns(binding).union(feeder.columns))):
             feeder.add(batch)
+            audience.add(binding, batch)
             rows += batch.rows
             progress(rows)
         feeder.finish()
@@ -162,6 +195,7 @@ def _write(run: JobRun, version: Version, facts: Sequence[ShardFacts], columns: 
             ],
             ignore_conflicts=True,  # another version holds the shard: it is kept once
         )
+        _check_formats(facts)  # another ingest may have recorded one meanwhile
         version.version_shards.all().delete()
         VersionShard.objects.bulk_create(
             [
@@ -176,7 +210,21 @@ def _write(run: JobRun, version: Version, facts: Sequence[ShardFacts], columns: 
         version.save()
 
 
-def _finish(run: JobRun, version: Version, objections: list[str]) -> None:
+def _check_formats(facts: Sequence[ShardFacts]) -> None:
+    """Refuse a shard whose bytes are known as another format: a row address, digest and row, would mean two rows."""
+    known = dict(
+        Shard.objects.filter(digest__in={fact.sha256 for fact in facts}).values_list("digest", "format")
+    )
+    for fact in facts:
+        form = known.setdefault(fact.sha256, fact.format)
+        if row_format(f".{fact.format}") != row_format(f".{form}"):
+            raise Refused(
+                f"{fact.name} holds the same bytes as a shard that is {form}, and as another format they are other rows. "
+                f"Give it the extension .{form}, or leave it out."
+            )
+
+
+def _finish(run: JobRun, version: Version, objections: list[str], readers: Sequence[RowReader]) -> None:
     with transaction.atomic():
         run.confirm()
         version.status = VersionStatus.DRAFT if objections else version.final_status
@@ -189,6 +237,8 @@ def _finish(run: JobRun, version: Version, objections: list[str]) -> None:
             organisation=version.dataset.organisation,
             data={"status": version.status, "rows": version.rows, "objections": len(objections)},
         )
+        for reader in () if objections else readers:
+            reader.keep(version, run.job.created_by)
 
 
 def _rows(facts: Sequence[ShardFacts]) -> int:

@@ -4,8 +4,9 @@
     STORE/index/merged/                  the same of many shards in one array
 
 1. Ingest feeds the index while it reads a shard for the first time (`Feeder`), and then merges (`index_merge`).
-2. What is missing afterwards is built by job `index_build`: after an ingest that could not write it, after a lookup that
-   had to do without it (`locating`), or for all versions by `manage.py index_versions`.
+2. What is missing afterwards is built by job `index_build`: for the shards that a release wrote anew, after an ingest
+   that could not write it, after a lookup that had to do without it (`locating`), or for all versions by
+   `manage.py index_versions`.
 3. What cannot be trusted is removed, and is then missing (`index_discard_bad`).
 
 The index is a cache: without it everything is found by reading the shards, only later. It is as secret as the shards, for
@@ -32,7 +33,7 @@ from expunge.index.arrays import SortedArray
 from expunge.index.builder import index_files, is_indexed
 from expunge.keys import ROLE_OF, KeyKind
 from expunge.shards import Column, ShardFile, bind_columns, check_binding, open_shard
-from expunge.shards.source import split_extension
+from expunge.shards.source import row_format, split_extension
 from registry.datasets.models import Shard, Version, VersionShard
 from registry.datasets.store import object_path
 from registry.jobs.services import job_start
@@ -148,13 +149,11 @@ class Feeder:
     """
 
     def __init__(self, digest: str, form: str, binding: Binding) -> None:
-        self._digest = digest
+        self._digest, self._form = digest, row_format(f".{form}")
         self._open = ExitStack()
         self._indexer: ShardIndexer | None = None
-        # The same bytes under another extension are other rows: the index is of those that were there first.
-        is_other = Shard.objects.filter(digest=digest).exclude(format=form).exists()
         with self._or_not_at_all():
-            if kinds := [] if is_other else kinds_missing(digest, binding):
+            if kinds := self._kinds(binding):
                 self._indexer = self._open.enter_context(_indexer(kinds, binding))
         self.columns = self._indexer.columns if self._indexer else []
 
@@ -163,6 +162,13 @@ class Feeder:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def _kinds(self, binding: Binding) -> list[KeyKind]:
+        """The kinds to index. The same bytes under another extension are other rows, so it matters who was first."""
+        recorded = Shard.objects.filter(digest=self._digest).values_list("format", flat=True).first()
+        if recorded is None:  # what there is may be of another format, by an ingest that was killed
+            return [kind for kind in KeyKind if ROLE_OF[kind] in binding]
+        return kinds_missing(self._digest, binding) if row_format(f".{recorded}") == self._form else []
 
     def add(self, batch: Batch) -> None:
         """Take the next rows of the shard."""
@@ -174,7 +180,7 @@ class Feeder:
         """Write the index of the shard, all of whose batches were added."""
         with self._or_not_at_all():
             if self._indexer:
-                self._indexer.finish(self._digest)
+                self._indexer.finish(self._digest, self._form)
 
     @contextmanager
     def _or_not_at_all(self) -> Iterator[None]:
@@ -231,7 +237,7 @@ def index_build(run: JobRun) -> None:
             # What is indexed under a digest is what has that digest, or the index would lie for good.
             if shard.digest() != one.digest:
                 raise shard.bad("is not what its digest says. Restore this object of the store.")
-            indexer.finish(one.digest)
+            indexer.finish(one.digest, row_format(one.file.name))
     run.progress("Merging", total, total)
     index_merge(held)
 
@@ -242,14 +248,15 @@ def index_discard_bad(digests: Collection[str]) -> None:
     Every byte of them is read.
     """
     folder = index_folder()
-    columns: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    columns: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
     holders = Version.objects.filter(version_shards__shard__in=digests).distinct().select_related("dataset")
     for one in held_shards(holders):
-        columns[one.digest].update((one.binding or {}).items())
+        form = row_format(one.file.name)
+        columns[one.digest].update((role, name, form) for role, name in (one.binding or {}).items())
     for digest in digests:
         for kind in KeyKind:
-            names = {name for role, name in columns[digest] if role == ROLE_OF[kind]}
-            if not any(is_indexed(folder, digest, kind, name) for name in names):
+            made = {(name, form) for role, name, form in columns[digest] if role == ROLE_OF[kind]}
+            if not any(is_indexed(folder, digest, kind, name, form) for name, form in made):
                 for path in index_files(folder, digest, kind):
                     path.unlink(missing_ok=True)
 

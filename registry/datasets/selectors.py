@@ -71,7 +71,7 @@ def version_list(user: Viewer) -> VersionQuerySet:
 def version_shards(version: Version) -> list[ShardFile]:
     """The version's shards in its order, as the engine reads them: bytes in the store, name in the version."""
     pairs = version.version_shards.order_by("position").values_list("shard_id", "path")
-    return [ShardFile(path=object_path(digest), name=path) for digest, path in pairs]
+    return [ShardFile(path=object_path(digest), name=path, sha256=digest) for digest, path in pairs]
 
 
 def shard_versions(shard: Shard, user: Viewer) -> QuerySet[VersionShard]:

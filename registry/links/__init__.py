@@ -7,5 +7,7 @@
 4. `outcomes` names what one attempt saw, and `states` what that makes of the link, which takes several attempts.
 5. `estimates` says what the sample means for the whole version, with its interval and its bounds.
 
-Only headers are ever asked for: no content is fetched and none is kept. `docs/design/links.md` has the reasons.
+Only headers are asked for, unless the maintainer of a dataset turned the reading of content on: then `content_reading`
+asks for it, and `content` tells by hashes whether it is what it was. No content is ever kept. `docs/design/links.md` has
+the reasons.
 """

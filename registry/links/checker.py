@@ -30,22 +30,30 @@ from registry.lib.safe_http import Outcome as Failure
 from registry.lib.safe_http.results import Stop
 from registry.lib.safe_http.urls import check, redirected
 from registry.links import robots
-from registry.links.exclusion import excluded_urls
+from registry.links.content.pictures import Pictures
+from registry.links.content.reading import WHOLE_AT_ONCE, Contents, Reader
+from registry.links.content.states import Evidence, Unread
+from registry.links.content.store import content_may_be_read, content_plans, host_signatures
+from registry.links.last_look import LastLook
 from registry.links.models import MAX_DELAY
-from registry.links.outcomes import seen
+from registry.links.outcomes import Outcome, seen
 from registry.links.schedule import Attempt, batch_record, hosts_take
-from registry.links.states import TROUBLE, LinkState, Standing, after
+from registry.links.states import ALIVE, MOVED, TROUBLE, LinkState, Standing, after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from registry.links.content.reading import Plan
+    from registry.links.content.states import Reading
+    from registry.links.exclusion import Key
     from registry.links.models import Host, Link
     from registry.links.outcomes import Seen
     from registry.links.schedule import Batch
 
 BATCH_SECONDS = 240.0
 MAX_HOPS = 5
+MANY_HOSTS = 50  # enough to tell our resolver's failure from theirs
 SILENCES = 3  # in a row, and a host is left alone
 REST = timedelta(minutes=15)  # after a silence, or a limit without a time; doubled each time
 MAX_REST = timedelta(hours=24)
@@ -59,6 +67,7 @@ _UNREACHED = frozenset({
     Failure.TLS_ERROR,
 })  # fmt: skip
 _NO_NAME = frozenset({Failure.DNS_NXDOMAIN, Failure.DNS_NODATA})
+_REDIRECTED = frozenset({Outcome.REDIRECT_SAME_SITE, Outcome.REDIRECT_CROSS_SITE})
 _ROBOTS = Refused(Failure.POLICY_NO_FETCH, "robots", (), 0.0)
 _OPTED_OUT = Refused(Failure.POLICY_NO_FETCH, "opted_out", (), 0.0)
 
@@ -74,6 +83,7 @@ class Walk:
     hops: list[Hop] = field(default_factory=list)
     seconds: float = 0.0
     result: Result | None = None
+    reading: Reading | None = None  # of its content, where that is asked for
     at: datetime | None = None
 
     def step(self, result: Result) -> bool:
@@ -87,7 +97,7 @@ class Walk:
             self.result = replace(result, hops=tuple(self.hops))
             return False
         try:
-            onward = redirected(check(result.url, policy()), location)
+            onward = _redirected(result.url, location)
         except Stop as stop:
             self.result = Refused(stop.outcome, stop.rule, tuple(self.hops), 0.0)
             return False
@@ -105,11 +115,33 @@ def policy() -> Policy:
     return replace(Policy.from_settings(), user_agent=f"{robots.AGENT} (+{settings.SITE_URL}/about/links/)")
 
 
+def _redirected(url: str, location: str) -> str:
+    """Where a redirect from `url` leads. Raises Stop."""
+    return redirected(check(url, policy()), location)
+
+
+class NoResolverError(Exception):
+    """Not one name of a whole batch could be looked up: that says something of our resolver and nothing of the links."""
+
+
+def _is_our_own_fault(walks: Sequence[Walk]) -> bool:
+    """Whether every lookup of many failed for want of an answer."""
+    results = [walk.result for walk in walks if walk.result is not None]
+    hosts = {walk.link.host_id for walk in walks if walk.result is not None}
+    return len(hosts) >= MANY_HOSTS and all(
+        isinstance(result, Refused) and result.outcome == Failure.DNS_FAILURE for result in results
+    )
+
+
 def batch_check(batch: Batch) -> int:
-    """Ask every link of the batch, or as many as time allows, and write what was seen; returns how many."""
+    """Ask every link of the batch, or as many as time allows, and write what was seen; returns how many.
+
+    Raises NoResolverError, with nothing written, where no name of many could be looked up.
+    """
     walks = [Walk(link, link.url) for link in batch.links]
     pending, ends = walks, timezone.now() + timedelta(seconds=BATCH_SECONDS)
     known = {host.name: host for host in batch.hosts.values()}
+    plans = content_plans(batch.links)
     while pending and timezone.now() < ends:
         by_host: dict[str, list[Walk]] = defaultdict(list)
         for walk in pending:
@@ -119,34 +151,50 @@ def batch_check(batch: Batch) -> int:
         known |= hosts_take(batch, by_host.keys() - known.keys())
         # Links that lead to a host which another worker asks now, or which rests, wait.
         turns = {known[name]: of_host for name, of_host in by_host.items() if name in known}
-        pending = asyncio.run(_round(turns, ends))
+        if plans:
+            new = {host.pk for host in turns} - batch.signatures.keys()
+            batch.signatures |= host_signatures(new)
+        pending = asyncio.run(_round(batch, plans, turns, ends))
+    if _is_our_own_fault(walks):
+        raise NoResolverError
     waiting = [walk.link.pk for walk in walks if walk.hops and walk.result is None]
-    return batch_record(batch, _attempts(walks), waiting=waiting)
+    missing = {one.missing_target for one in batch.signatures.values()} - {""}
+    return batch_record(batch, _attempts(walks, missing), waiting=waiting)
 
 
-async def _round(turns: dict[Host, list[Walk]], ends: datetime) -> list[Walk]:
-    """Ask one hop of each walk; returns those that go on."""
-    # The database is asked in a thread of its own, and waited for: a millisecond, and the only way to be sure.
+async def _round(
+    batch: Batch, plans: Mapping[int, Plan], turns: dict[Host, list[Walk]], ends: datetime
+) -> list[Walk]:
+    """Ask one hop of each walk, and for the content of those that arrived, by their plans; returns those that go on."""
+    recorded: dict[str, set[Key]] = defaultdict(set)
+    for walk in (walk for walks in turns.values() for walk in walks):
+        recorded[walk.url] |= batch.recorded.get(walk.link.pk, set())
+    loop = asyncio.get_running_loop()
+    # The database is asked in a thread of its own, before every connection: the only way to be sure.
     with ThreadPoolExecutor(1) as database:
+        last_look = LastLook(database, recorded)
 
-        def before_dial(url: str) -> str | None:
-            return "excluded" if database.submit(excluded_urls, [url]).result() else None
+        async def may_read(link: int) -> bool:
+            return await loop.run_in_executor(database, content_may_be_read, link)
 
         try:
-            async with Client(policy(), before_dial=before_dial) as client:
+            async with Client(policy(), before_dial=last_look) as client, Pictures() as pictures:
+                bodies = asyncio.Semaphore(WHOLE_AT_ONCE)
+                contents = Contents(plans, batch.signatures, may_read, pictures, bodies)
                 onward = await asyncio.gather(
-                    *(_Turn(client, host, ends).ask(walks) for host, walks in turns.items())
+                    *(Turn(client, host, ends, contents).ask(walks) for host, walks in turns.items())
                 )
         finally:
             database.submit(lambda: connection.close()).result()  # noqa: PLW0108  -- of that thread, so looked up there
     return [walk for walks in onward for walk in walks]
 
 
-class _Turn:
+class Turn:
     """One host's turn in a round: the only one who asks it, and who waits between two requests."""
 
-    def __init__(self, client: Client, host: Host, ends: datetime) -> None:
+    def __init__(self, client: Client, host: Host, ends: datetime, contents: Contents | None = None) -> None:
         self._client = client
+        self._contents = contents
         self._host = host
         self._ends = ends
         self._silences = 0
@@ -177,13 +225,45 @@ class _Turn:
             if not rules.allow(walk.url):
                 walk.step(_ROBOTS)
                 continue
-            result = await self._request(Request(walk.url, method="HEAD", limits=_LIMITS), rules.delay)
+            result = await self.request(Request(walk.url, method="HEAD", limits=_LIMITS), rules.delay)
             if _wants_get(result) and self._host.next_at <= self._ends:
                 headers = {"Range": "bytes=0-0"}
-                result = await self._request(Request(walk.url, headers=headers, limits=_LIMITS), rules.delay)
+                result = await self.request(Request(walk.url, headers=headers, limits=_LIMITS), rules.delay)
             if walk.step(result):
                 onward.append(walk)
+            else:
+                await self._read(walk, rules)
         return onward
+
+    async def _read(self, walk: Walk, rules: robots.Rules) -> None:
+        """Read the content of a link that answered, where its datasets want that and its answer does not object."""
+        plan = self._contents.plans.get(walk.link.pk) if self._contents else None
+        if self._contents is None or plan is None or walk.result is None:
+            return
+        one = seen(walk.link.url, walk.result)
+        if one.outcome not in ALIVE | MOVED:
+            return
+        if one.opt_outs:
+            walk.reading = Unread(Evidence.OPTED_OUT, one.opt_outs)
+            return
+        signature = self._contents.signatures[self._host.pk]
+        reader = Reader(
+            signature, rules, ask=self._ask_politely, redirected=_redirected, contents=self._contents
+        )
+        reading = await reader.read(walk.link.pk, walk.url, plan)
+        if isinstance(reading, Refused):  # excluded since it was asked for its headers
+            walk.result = replace(reading, hops=tuple(walk.hops))
+        else:
+            walk.reading = reading
+
+    async def _ask_politely(self, request: Request, *, link: int | None = None) -> Result | None:
+        """As `content_reading.Ask`."""
+        if max(self._host.next_at, timezone.now()) > self._ends:
+            return None
+        await self._wait()
+        if link is not None and self._contents is not None and not await self._contents.may_read(link):
+            return None
+        return await self.request(request, robots.Rules.of(self._host).delay)
 
     async def _robots(self, url: str) -> Refused | None:
         """Make sure that the host's robots.txt is known; returns why the host cannot be reached, if it cannot."""
@@ -191,24 +271,24 @@ class _Turn:
             return None
         asked, result = robots.robots_url(url), None
         for _ in range(MAX_HOPS + 1):
-            result = await self._request(Request(asked, limits=robots.LIMITS), 0)
+            result = await self.request(Request(asked, limits=robots.LIMITS), 0)
             if not isinstance(result, Response):
                 return result
             location = result.headers.get("location") if result.status in _REDIRECTS else None
             if location is None:
                 break
             try:
-                asked = redirected(check(result.url, policy()), location)
+                asked = _redirected(result.url, location)
             except Stop:
                 break
         if isinstance(result, Response):
             robots.remember(self._host, result, timezone.now())
         return None
 
-    async def _request(self, request: Request, floor: float) -> Result:
-        """Wait for the host's turn, ask, and learn how to go on with it."""
+    async def request(self, request: Request, floor: float) -> Result:
+        """Wait for the host's turn, ask, and learn how to go on with it; `floor` is its least pause in seconds."""
         host = self._host
-        await asyncio.sleep(max(0.0, (host.next_at - timezone.now()).total_seconds()))
+        await self._wait()
         result = await self._client.fetch(request)
         now = timezone.now()
         if isinstance(result, Refused) and result.outcome in _UNREACHED:
@@ -230,6 +310,9 @@ class _Turn:
                 host.delay = max(host.delay * 0.9, floor, 1.0)
         host.next_at = now + timedelta(seconds=host.delay)
         return result
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(max(0.0, (self._host.next_at - timezone.now()).total_seconds()))
 
     def _rest(self, how_long: timedelta) -> None:
         self._host.fails = min(self._host.fails + 1, 1_000)
@@ -261,9 +344,13 @@ def _wants_get(result: Result) -> bool:
     return result.status in _NO_HEAD or 500 <= result.status < 600
 
 
-def _attempts(walks: Iterable[Walk]) -> list[Attempt]:
-    """What each walk that came to an end makes of its link."""
-    ended = [(walk, seen(walk.link.url, walk.result)) for walk in walks if walk.result is not None]
+def _attempts(walks: Iterable[Walk], missing: Collection[str]) -> list[Attempt]:
+    """What each walk that came to an end makes of its link; `missing` is where hosts lead from random paths."""
+    ended = [
+        (walk, _as_read(walk, seen(walk.link.url, walk.result), missing))
+        for walk in walks
+        if walk.result is not None
+    ]
     of_host: dict[int, list[Seen]] = defaultdict(list)
     for walk, one in ended:
         of_host[walk.link.host_id].append(one)
@@ -275,9 +362,25 @@ def _attempts(walks: Iterable[Walk]) -> list[Attempt]:
     return [_attempt(walk, one, whole_host=walk.link.host_id in whole) for walk, one in ended]
 
 
+def _as_read(walk: Walk, one: Seen, missing: Collection[str]) -> Seen:
+    """What an attempt saw, with what only reading tells: an opt-out, and a page for "not found" that is called a success."""
+    if one.outcome in _REDIRECTED and one.target in missing:
+        return replace(one, outcome=Outcome.SOFT_404)
+    if isinstance(walk.reading, Unread):
+        if walk.reading.why is Evidence.NOT_FOUND_PAGE:
+            return replace(one, outcome=Outcome.SOFT_404)
+        return replace(one, opt_outs=tuple(sorted({*one.opt_outs, *walk.reading.opt_outs})))
+    return one
+
+
 def _attempt(walk: Walk, one: Seen, *, whole_host: bool) -> Attempt:
     link, at = walk.link, walk.at or timezone.now()
     before = Standing(LinkState(link.state), link.failures, link.host_failures, link.failed_at, link.due_at)
     return Attempt(
-        link.pk, at, one, after(before, one.outcome, at, whole_host=whole_host), round(walk.seconds * 1000)
+        link.pk,
+        at,
+        one,
+        after(before, one.outcome, at, whole_host=whole_host),
+        round(walk.seconds * 1000),
+        walk.reading,
     )

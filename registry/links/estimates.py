@@ -89,7 +89,7 @@ def share(holds: npt.NDArray[np.bool_], hosts: npt.NDArray[np.int64]) -> Share:
     simple = value * (1 - value) / n
     # Where all are alike there is nothing to take a variance from: as if each host were all of a piece.
     effective = n * min(1.0, simple / between) if between else n**2 / float((np.bincount(cluster) ** 2).sum())
-    low, high = _wilson(value, effective, _student(count - 1))
+    low, high = _wilson(value, effective, student(count - 1))
     return Share(value, min(low, value), max(high, value))
 
 
@@ -99,7 +99,7 @@ def _wilson(value: float, n: float, z: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 97.5 % point of Student's t, by its expansion around the normal one, which is good from four on."""
     z3, z5 = Z**3, Z**5
     near = Z + (z3 + Z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * Z) / (96 * freedom**2)

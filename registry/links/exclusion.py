@@ -13,12 +13,18 @@ from expunge.keys import DIGEST_SIZE, keys_of_url
 from registry.hooks import hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
+
+    Key = tuple[str, bytes]  # kind of key, and the key
 
 
-def excluded_urls(urls: Iterable[str]) -> set[str]:
-    """Of these URLs, those that must not be contacted: by their own keys, or by a rule on their host or domain."""
-    keys = {url: _keys(url) for url in urls}
+def excluded_urls(urls: Iterable[str], recorded: Mapping[str, Collection[Key]] | None = None) -> set[str]:
+    """Of these URLs, those that must not be contacted: by their own keys, or by a rule on their host or domain.
+
+    `recorded` are keys of what datasets recorded behind a URL, that is the hashes of its content.
+    """
+    recorded = recorded or {}
+    keys = {url: _keys(url).union(recorded.get(url, ())) for url in urls}
     wanted = {key for of_url in keys.values() for key in of_url}
     found = {key for ask in hooks.keys_excluded for key in ask(wanted)} if wanted else set()
     return {url for url, of_url in keys.items() if not found.isdisjoint(of_url)}
@@ -29,7 +35,7 @@ def excluded_rows(rows: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
     return {row for ask in hooks.rows_excluded for row in ask(rows)} if rows else set()
 
 
-def _keys(url: str) -> set[tuple[str, bytes]]:
+def _keys(url: str) -> set[Key]:
     try:
         keys = keys_of_url(url)
     except UsageError:  # not valid UTF-8: the door refuses it, whoever asks

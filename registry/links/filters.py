@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import django_filters
 
+from registry.links.content.states import ContentState
 from registry.links.models import PanelRow
 from registry.links.outcomes import Outcome
 from registry.links.selectors import SHOWN
@@ -21,6 +22,10 @@ class PanelRowFilter(django_filters.FilterSet):  # type: ignore[misc]  # the pac
         field_name="link__state", choices=[(state.value, state.label) for state in SHOWN]
     )
     outcome = django_filters.ChoiceFilter(field_name="link__outcome", choices=Outcome.choices)
+    content = django_filters.ChoiceFilter(choices=ContentState.choices, label="How its content stands")
+    ownership_changed = django_filters.BooleanFilter(
+        label="Its domain changed hands after the rows were collected"
+    )
     host = django_filters.CharFilter(field_name="link__host__name", label="Host, in full")
     opted_out = django_filters.BooleanFilter(
         method="filter_opted_out", label="Its answer declares an opt-out"
@@ -28,8 +33,28 @@ class PanelRowFilter(django_filters.FilterSet):  # type: ignore[misc]  # the pac
 
     class Meta:
         model = PanelRow
-        fields = ["state", "outcome", "host", "opted_out"]
+        fields = ["state", "outcome", "content", "ownership_changed", "host", "opted_out"]
 
     def filter_opted_out(self, rows: QuerySet[PanelRow], _name: str, wanted: bool) -> QuerySet[PanelRow]:  # noqa: FBT001  -- django-filter's signature
         """Keep the links that declare an opt-out, or those that do not."""
         return rows.exclude(link__opt_outs=[]) if wanted else rows.filter(link__opt_outs=[])
+
+
+# Which hosts of a version: value in the address -> what the chip says.
+HOSTS = (("", "All"), ("dead", "With dead links"), ("failing", "With failing links"))
+
+
+class HostFilter(django_filters.FilterSet):  # type: ignore[misc]  # the package ships no types
+    """Hosts of a version's links (`hosts.version_hosts`) by a part of the name and by what they have."""
+
+    q = django_filters.CharFilter(field_name="host", lookup_expr="icontains")
+
+    class Meta:
+        model = PanelRow
+        fields = ["q"]
+
+    def filter_queryset(self, queryset: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
+        """Narrow by name, then by `with`, which is no name that Python could give a field."""
+        found: QuerySet[PanelRow] = super().filter_queryset(queryset)
+        wanted = self.data.get("with")
+        return found.filter(**{f"{wanted}__gt": 0}) if wanted in {"dead", "failing"} else found

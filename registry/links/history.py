@@ -1,4 +1,4 @@
-"""Observations by month: each month is a partition of its own, made when it is first written to, dropped when too old."""
+"""Observations by month: each month is a partition of its own, made ahead of time and dropped when too old."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def observations_write(rows: Iterable[Sequence[Any]], at: datetime) -> None:
     """Append rows of COLUMNS, all of the month of `at`, in the caller's transaction."""
     partition_make(at)
     copy_rows(Observation, COLUMNS, rows)
+
+
+def partitions_ahead(now: datetime) -> None:
+    """Make the partitions of this month and the next, so that at its turn no batch waits for another that makes one."""
+    partition_make(now)
+    partition_make(datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC))
 
 
 def partition_make(at: datetime) -> None:

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from registry.datasets.models import Version
+from registry.links.content.states import ContentChecks
 from registry.links.outcomes import Outcome
 from registry.links.states import LinkState
 
@@ -146,6 +147,9 @@ class PanelRow(models.Model):
     link = models.ForeignKey(Link, on_delete=models.PROTECT, related_name="panel_rows")
     shard = models.ForeignKey("registry.Shard", on_delete=models.PROTECT, related_name="+")
     row = models.BigIntegerField(help_text="Row index in the shard")
+    hashes = models.JSONField(
+        default=dict, help_text="Of its content, as the dataset recorded them: hex by kind of key"
+    )
 
     class Meta:
         constraints = [
@@ -165,11 +169,22 @@ class LinkPolicy(models.Model):
     )
     daily_budget = models.PositiveIntegerField(default=20_000, help_text="Links checked a day (UTC) at most")
     paused_at = models.DateTimeField(null=True)
+    content = models.CharField(
+        max_length=6,
+        choices=ContentChecks,
+        default=ContentChecks.OFF,
+        help_text="Whether more than headers may be asked for",
+    )
     day = models.DateField(null=True, help_text="The day that `spent` is of")
     spent = models.PositiveIntegerField(default=0, help_text="Links handed out on that day")
 
     class Meta:
         verbose_name_plural = "link policies"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(content__in=ContentChecks.values), name="linkpolicy_content_known"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"links of {self.dataset_id}"

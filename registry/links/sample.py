@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pyarrow as pa
 
     Words = npt.NDArray[np.uint64]
 
@@ -41,16 +41,18 @@ class BottomK:
     def offer(
         self, shard: int, rows: npt.NDArray[np.int64], keys: npt.NDArray[np.uint8], urls: pa.Array
     ) -> None:
-        """Offer rows of one shard: row indexes (n), raw keys (n, 32) and URLs as pa.large_binary() (n)."""
+        """Offer rows of one shard: row indexes (n), raw keys (n, 32) and URLs, text or binary (n)."""
         numbers = siphash(self._secret, keys)
         low = np.flatnonzero(numbers < np.uint64(min(self._limit, 2**64 - 1)))
         _, first = np.unique(numbers[low], return_index=True)  # by number; of equal ones the first row
-        for place in low[first[: self.size]].tolist():
-            self._keep(
-                Drawn(
-                    int(numbers[place]), keys[place].tobytes(), shard, int(rows[place]), urls[place].as_py()
-                )
-            )
+        places = low[first[: self.size]]
+        written = (
+            urls.take(places).cast(pa.large_binary()).to_pylist()
+        )  # as bytes: nobody knows whether they are UTF-8
+        for place, url in zip(places.tolist(), written, strict=True):
+            self._keep(Drawn(int(numbers[place]), keys[place].tobytes(), shard, int(rows[place]), url))
+        if len(self._kept) > self.size:
+            self._forget_the_rest()
 
     def merge(self, other: BottomK) -> None:
         """Take over what another sample of the same size and secret has kept."""
@@ -68,46 +70,68 @@ class BottomK:
         if known is None or (drawn.shard, drawn.row) < (known.shard, known.row):
             self._kept[drawn.number] = drawn
         if len(self._kept) >= 2 * self.size + 1024:
-            self._kept = {one.number: one for one in self.drawn()}
-            self._limit = max(self._kept) + 1
+            self._forget_the_rest()
+
+    def _forget_the_rest(self) -> None:
+        """Keep what is in the sample now: what cannot be in it any more is then not even looked at."""
+        self._limit = sorted(self._kept)[self.size - 1] + 1
+        self._kept = {number: one for number, one in self._kept.items() if number < self._limit}
 
 
 def siphash(secret: bytes, keys: npt.NDArray[np.uint8]) -> Words:
     """Return SipHash-2-4 of each row of `keys` (n, 32) under `secret` (16 bytes), as (n) uint64."""
+    words = np.ascontiguousarray(keys).view("<u8")
+    return np.concatenate(
+        [_siphash(secret, words[at : at + _AT_ONCE]) for at in range(0, len(words), _AT_ONCE)]
+        or [np.empty(0, np.uint64)]
+    )
+
+
+def _siphash(secret: bytes, words: Words) -> Words:
+    """The same of rows of four words, so few that all of it stays in the processor's cache."""
     first, second = np.frombuffer(secret, "<u8")
-    words = np.ascontiguousarray(keys).view("<u8").astype(np.uint64)
     v = [
         np.full(len(words), start ^ half, np.uint64)
         for start, half in zip(_START, (first, second, first, second), strict=True)
     ]
-    length = np.full(len(words), keys.shape[1] << 56, np.uint64)  # the last word holds the length alone
+    spare = np.empty(len(words), np.uint64)
+    length = np.full(len(words), words.shape[1] * 8 << 56, np.uint64)  # the last word holds the length alone
     for word in (*words.T, length):
         v[3] ^= word
-        _round(v)
-        _round(v)
+        _round(v, spare)
+        _round(v, spare)
         v[0] ^= word
     v[2] ^= np.uint64(0xFF)
     for _ in range(4):
-        _round(v)
+        _round(v, spare)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
+_AT_ONCE = 8_192
 _START = tuple(
     np.uint64(int.from_bytes(part)) for part in (b"somepseu", b"dorandom", b"lygenera", b"tedbytes")
 )
 
 
-def _round(v: list[Words]) -> None:
+def _round(v: list[Words], spare: Words) -> None:
+    """One round of the paper's, in place; `spare` is overwritten."""
     v[0] += v[1]
     v[2] += v[3]
-    v[1] = _rotated(v[1], 13) ^ v[0]
-    v[3] = _rotated(v[3], 16) ^ v[2]
-    v[0] = _rotated(v[0], 32) + v[3]
+    _rotate(v[1], 13, spare)
+    _rotate(v[3], 16, spare)
+    v[1] ^= v[0]
+    v[3] ^= v[2]
+    _rotate(v[0], 32, spare)
     v[2] += v[1]
-    v[3] = _rotated(v[3], 21) ^ v[0]
-    v[1] = _rotated(v[1], 17) ^ v[2]
-    v[2] = _rotated(v[2], 32)
+    v[0] += v[3]
+    _rotate(v[1], 17, spare)
+    _rotate(v[3], 21, spare)
+    v[1] ^= v[2]
+    v[3] ^= v[0]
+    _rotate(v[2], 32, spare)
 
 
-def _rotated(words: Words, bits: int) -> Words:
-    return (words << np.uint64(bits)) | (words >> np.uint64(64 - bits))
+def _rotate(words: Words, bits: int, spare: Words) -> None:
+    np.right_shift(words, np.uint64(64 - bits), out=spare)
+    np.left_shift(words, np.uint64(bits), out=words)
+    np.bitwise_or(words, spare, out=words)

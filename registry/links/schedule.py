@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, Exists, F, Min, OuterRef, Q, Subquery, Value, When, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When, Window
+from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 
+from registry.links.content.store import content_forget, content_record, recorded_keys, signatures_record
+from registry.links.distributions.models import Distribution
 from registry.links.exclusion import excluded_rows, excluded_urls
 from registry.links.history import observations_write
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
+    from registry.links.content.models import HostSignature
+    from registry.links.content.states import Reading
+    from registry.links.exclusion import Key
     from registry.links.outcomes import Seen
 
 LINKS_AT_ONCE = 1_000
 PER_HOST = 50
-HOSTS_AT_ONCE = 500
+HOSTS_AT_ONCE = 1_000
 LEASE = timedelta(minutes=10)  # longer than a batch may last (checker.BATCH_SECONDS) and its writing
 WAIT = timedelta(hours=1)
 NOW = datetime(1970, 1, 1, tzinfo=UTC)  # due since then: somebody asked for it, so it comes first
@@ -43,11 +48,16 @@ NOW = datetime(1970, 1, 1, tzinfo=UTC)  # due since then: somebody asked for it,
 
 @dataclass(slots=True)
 class Batch:
-    """Links that one worker may ask for now, with their hosts, until `lease` runs out."""
+    """Links that one worker may ask for now, with their hosts, until `lease` runs out.
+
+    `recorded` are the hashes that datasets recorded of the links' content, as keys that may be excluded.
+    """
 
     lease: uuid.UUID
     links: list[Link] = field(default_factory=list)
     hosts: dict[int, Host] = field(default_factory=dict)
+    recorded: dict[int, set[Key]] = field(default_factory=dict)
+    signatures: dict[int, HostSignature] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Attempt:
     seen: Seen
     standing: Standing
     milliseconds: int
+    reading: Reading | None = None  # of its content, where that was asked for
 
 
 def batch_claim(now: datetime | None = None) -> Batch | None:
@@ -67,19 +78,19 @@ def batch_claim(now: datetime | None = None) -> Batch | None:
     Links that are excluded by now are marked so and not handed out.
     """
     now = now or timezone.now()
-    under_way = Host.objects.filter(lease_until__gte=now).values("lease").distinct().count()
-    if under_way >= settings.LINKS_BATCHES:
-        return None
     with transaction.atomic():
-        left = _budgets(now)
-        if not left:
+        # Claims of several workers come one after another, so that no two spend the same budget or the last free place.
+        left = _budgets(now, lock=True)
+        if not left or _is_full(now):
             return None
         hosts = {host.pk: host for host in _hosts_free(now, left)}
         if not hosts:
             return None
-        links = _exclude(_links_due(now, hosts, left))
+        links = _links_due(now, hosts, left)
+        recorded = recorded_keys(links)
+        links = _exclude(links, recorded)
         taken = _within(links, left, now)
-        batch = Batch(uuid.uuid4(), taken, {link.host_id: hosts[link.host_id] for link in taken})
+        batch = Batch(uuid.uuid4(), taken, {link.host_id: hosts[link.host_id] for link in taken}, recorded)
         Host.objects.filter(pk__in=batch.hosts).update(lease=batch.lease, lease_until=now + LEASE)
         hosts_due(hosts.keys() - batch.hosts.keys())
     return batch if taken else None
@@ -129,39 +140,89 @@ def batch_record(batch: Batch, attempts: Sequence[Attempt], *, waiting: Collecti
                 ((a.link, a.at, a.seen.outcome.value, a.seen.status, a.milliseconds) for a in month),
                 month[0].at,
             )
+        content_record({a.link: (a.reading, a.at) for a in attempts if a.link in written and a.reading})
+        content_forget([a.link for a in attempts if a.standing.state == LinkState.EXCLUDED])
+        signatures_record(batch.signatures.values())
         Link.objects.filter(pk__in=waiting, host__in=held).update(due_at=timezone.now() + WAIT)
         mine = [host for pk, host in batch.hosts.items() if pk in held]
-        for host in mine:
-            host.lease = host.lease_until = None
-        Host.objects.bulk_update(
-            mine,
-            ["next_at", "delay", "fails", "robots", "robots_status", "robots_at", "lease", "lease_until"],
-            batch_size=200,
-        )
+        _hosts_update(mine)
         hosts_due(held)
     return len(written)
 
 
+_PACE = """
+UPDATE registry_host AS host
+SET next_at = v.next_at, delay = v.delay, fails = v.fails, lease = NULL, lease_until = NULL
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::int[]) AS v (id, next_at, delay, fails)
+WHERE host.id = v.id
+"""
+_ROBOTS = """
+UPDATE registry_host AS host
+SET robots = v.robots, robots_status = v.robots_status, robots_at = v.robots_at
+FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[]) AS v (id, robots, robots_status, robots_at)
+WHERE host.id = v.id
+"""
+
+
+def _hosts_update(hosts: Sequence[Host]) -> None:
+    """Write how these hosts are to be asked from now on, and end their leases: in two statements for any number."""
+    since = timezone.now() - LEASE  # robots.txt known for longer was not asked for in this batch
+    new = [host for host in hosts if host.robots_at and host.robots_at > since]
+    pace = [[getattr(host, name) for host in hosts] for name in ("pk", "next_at", "delay", "fails")]
+    robots = [
+        [getattr(host, name) for host in new] for name in ("pk", "robots", "robots_status", "robots_at")
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_PACE, pace)
+        if new:
+            cursor.execute(_ROBOTS, robots)
+
+
+def batch_release(batch: Batch) -> None:
+    """End the leases of a batch that failed and wrote nothing: its links are due as they were."""
+    Host.objects.filter(lease=batch.lease).update(lease=None, lease_until=None)
+
+
 def hosts_due(hosts: Iterable[int]) -> None:
     """Let these hosts be due when the first of their links is."""
-    first = Link.objects.filter(host=OuterRef("pk")).order_by().values("host").annotate(first=Min("due_at"))
-    Host.objects.filter(pk__in=list(hosts)).update(due_at=Subquery(first.values("first")))
+    with connection.cursor() as cursor:
+        cursor.execute(_HOSTS_DUE, [sorted(hosts)])
+
+
+# In words that let PostgreSQL take one entry of the index `link_schedule` for each host, however many links it has.
+_HOSTS_DUE = """
+UPDATE registry_host AS host SET due_at = (
+    SELECT due_at FROM registry_link AS link
+    WHERE link.host_id = host.id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+)
+WHERE host.id = ANY(%s)
+"""
 
 
 def is_anything_due(now: datetime | None = None) -> bool:
     """Whether a batch could be claimed now."""
     now = now or timezone.now()
-    under_way = Host.objects.filter(lease_until__gte=now).values("lease").distinct().count()
-    if under_way >= settings.LINKS_BATCHES:
+    if _is_full(now):
         return False
     left = _budgets(now)
     return bool(left) and _hosts_ready(now, left).exists()
 
 
-def _budgets(now: datetime) -> dict[uuid.UUID, int]:
-    """How many links each dataset may still hand out today; those that are paused or spent are left out."""
+def _is_full(now: datetime) -> bool:
+    """Whether as many batches are under way as may be."""
+    return (
+        Host.objects.filter(lease_until__gte=now).values("lease").distinct().count() >= settings.LINKS_BATCHES
+    )
+
+
+def _budgets(now: datetime, *, lock: bool = False) -> dict[uuid.UUID, int]:
+    """How many links each dataset may still hand out today; those that are paused or spent are left out.
+
+    With `lock`, nobody else reads or changes them so until the transaction ends.
+    """
     day = now.astimezone(UTC).date()
-    policies = LinkPolicy.objects.filter(paused_at=None).values_list(
+    rows = LinkPolicy.objects.filter(paused_at=None).order_by("pk")
+    policies = (rows.select_for_update() if lock else rows).values_list(
         "dataset", "daily_budget", "day", "spent"
     )
     left = {dataset: budget - (spent if on == day else 0) for dataset, budget, on, spent in policies}
@@ -172,8 +233,13 @@ def _in_panels(left: Collection[uuid.UUID]) -> QuerySet[PanelRow]:
     return PanelRow.objects.filter(link=OuterRef("pk"), panel__version__dataset__in=list(left)).order_by("pk")
 
 
+def _in_distributions(left: Collection[uuid.UUID]) -> QuerySet[Distribution]:
+    return Distribution.objects.filter(link=OuterRef("pk"), version__dataset__in=list(left)).order_by("pk")
+
+
 def _hosts_ready(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
-    due = Link.objects.filter(Exists(_in_panels(left)), host=OuterRef("pk"), due_at__lte=now)
+    wanted = Exists(_in_panels(left)) | Exists(_in_distributions(left))
+    due = Link.objects.filter(wanted, host=OuterRef("pk"), due_at__lte=now)
     return Host.objects.filter(
         Q(lease=None) | Q(lease_until__lt=now),
         Exists(due),
@@ -190,11 +256,14 @@ def _hosts_free(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
 
 def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID]) -> list[Link]:
     """Due links of these hosts, the longest due first; each with `dataset`, on whose budget it goes."""
-    panels = _in_panels(left)
+    panels, places = _in_panels(left), _in_distributions(left)
     due = (
         Link.objects.filter(host__in=list(hosts), due_at__lte=now)
         .annotate(
-            dataset=Subquery(panels.values("panel__version__dataset")[:1]),
+            dataset=Coalesce(
+                Subquery(panels.values("panel__version__dataset")[:1]),
+                Subquery(places.values("version__dataset")[:1]),
+            ),
             place=Window(RowNumber(), partition_by=F("host"), order_by=[F("due_at"), F("pk")]),
         )
         .filter(place__lte=PER_HOST, dataset__isnull=False)
@@ -202,9 +271,11 @@ def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID
     return list(due.order_by("due_at", "pk")[: 2 * LINKS_AT_ONCE])
 
 
-def _exclude(links: list[Link]) -> list[Link]:
+def _exclude(links: list[Link], recorded: dict[int, set[Key]]) -> list[Link]:
     """Those that may be contacted; the others are marked as excluded, which takes them off the schedule."""
-    urls = excluded_urls({link.url for link in links})
+    urls = excluded_urls(
+        {link.url for link in links}, {link.url: recorded.get(link.pk, set()) for link in links}
+    )
     rows = defaultdict(set)
     for shard, row, link in PanelRow.objects.filter(link__in=links).values_list("shard", "row", "link"):
         rows[shard, row].add(link)
@@ -212,6 +283,7 @@ def _exclude(links: list[Link]) -> list[Link]:
     out = {link.pk for link in links if link.url in urls or link.pk in named}
     if out:
         Link.objects.filter(pk__in=out).update(**link_excluded())
+        content_forget(out)
     return [link for link in links if link.pk not in out]
 
 

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q
 
 from registry.accounts.permissions import organisations_of
+from registry.links.content.selectors import content_is, with_content
+from registry.links.content.states import ContentState
+from registry.links.domains.takeovers import rows_taken_over
 from registry.links.estimates import Estimate, estimate
 from registry.links.models import Panel, PanelRow
 from registry.links.schedule import NOW
-from registry.links.states import LinkState
+from registry.links.states import IS_DEAD, LinkState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,7 +80,7 @@ def version_health(version: Version) -> Health | None:
         counts={state: states.count(state) for state in SHOWN},
         estimate=estimate(
             np.array([state in _ALIVE for state in states]),
-            np.array([state == LinkState.DEAD for state in states]),
+            np.array([state in IS_DEAD for state in states]),
             np.array(hosts, np.int64),
             whole=len(states) < panel.size,
         ),
@@ -92,7 +95,7 @@ def version_health(version: Version) -> Health | None:
 
 def worst_hosts(version: Version, limit: int = 10) -> list[HostHealth]:
     """The hosts with the most links of the version's panel that are dead or fail, worst first."""
-    dead, failing = Q(link__state=LinkState.DEAD), Q(link__state=LinkState.FAILING)
+    dead, failing = Q(link__state__in=IS_DEAD), Q(link__state=LinkState.FAILING)
     found = (
         PanelRow.objects.filter(panel__version=version)
         .exclude(link__state=LinkState.EXCLUDED)
@@ -104,13 +107,32 @@ def worst_hosts(version: Version, limit: int = 10) -> list[HostHealth]:
     return [HostHealth(row["link__host__name"], row["links"], row["dead"], row["failing"]) for row in found]
 
 
-def panel_rows(user: Viewer, version: Version) -> QuerySet[PanelRow]:
-    """The rows of a version's panel with their links, for members of its organisation; none for others."""
-    return (
-        PanelRow.objects.filter(
-            panel__version=version, panel__version__dataset__organisation__in=organisations_of(user)
-        )
+def links_found(version: Version) -> dict[str, int]:
+    """How many links of the version's panel are `dead`, and of how many the content is `replaced`."""
+    found: dict[str, int] = (
+        PanelRow.objects.filter(panel__version=version)
         .exclude(link__state=LinkState.EXCLUDED)
+        .aggregate(
+            dead=Count("pk", filter=Q(link__state__in=IS_DEAD)),
+            replaced=Count("pk", filter=content_is(ContentState.REPLACED)),
+        )
+    )
+    return found
+
+
+def panel_rows(user: Viewer, version: Version) -> QuerySet[PanelRow]:
+    """The rows of a version's panel with their links, for members of its organisation; none for others.
+
+    Each has `ownership_changed`: whether its domain changed hands after the rows were collected.
+    """
+    taken_over = Exists(rows_taken_over().filter(pk=OuterRef("pk")))
+    rows = PanelRow.objects.filter(
+        panel__version=version, panel__version__dataset__organisation__in=organisations_of(user)
+    )
+    return (
+        with_content(rows)
+        .exclude(link__state=LinkState.EXCLUDED)
+        .annotate(ownership_changed=taken_over)
         .select_related("link__host", "panel")
         .order_by("pk")
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from registry.links.models import PanelRow
+from registry.links.content.selectors import version_content
+from registry.links.content.states import ContentChecks, ContentState, Evidence
+from registry.links.models import LinkPolicy, PanelRow
 from registry.links.outcomes import Outcome
 from registry.links.states import LinkState
+
+if TYPE_CHECKING:
+    from registry.links.selectors import Health
 
 
 class ShareOut(serializers.Serializer[Any]):
@@ -31,6 +37,21 @@ class EstimateOut(serializers.Serializer[Any]):
     dead_at_most = serializers.FloatField(help_text="Upper end, were all that is unknown dead")
 
 
+class ContentHealthOut(serializers.Serializer[Any]):
+    """How the content of links stands, as shares of all links of the version."""
+
+    checks = serializers.ChoiceField(choices=ContentChecks.choices, help_text="How far content is read")
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Links by state of content")
+    same = ShareOut(help_text="Identical, not modified, or looks the same")
+    changed = ShareOut()
+    replaced = ShareOut()
+    unknown = ShareOut()
+    replaced_at_least = serializers.FloatField()
+    replaced_at_most = serializers.FloatField(help_text="Upper end, were all that is unknown replaced")
+    read_first = serializers.DateTimeField(allow_null=True)
+    read_last = serializers.DateTimeField(allow_null=True)
+
+
 class HealthOut(serializers.Serializer[Any]):
     """How the links of a version stand."""
 
@@ -42,7 +63,16 @@ class HealthOut(serializers.Serializer[Any]):
     opted_out = serializers.IntegerField(help_text="Links whose answer declares an opt-out")
     checked_first = serializers.DateTimeField(allow_null=True, help_text="The oldest of the last checks")
     checked_last = serializers.DateTimeField(allow_null=True)
+    waiting = serializers.IntegerField(help_text="Links to be checked now that were not checked yet")
     vantage = serializers.CharField(help_text="From where links were asked")
+    content = serializers.SerializerMethodField(help_text="Null where content is not read")
+
+    @extend_schema_field(ContentHealthOut(allow_null=True))
+    def get_content(self, health: Health) -> dict[str, Any] | None:
+        """Return how content stands."""
+        policy = LinkPolicy.objects.filter(dataset=health.panel.version.dataset_id).first()
+        content = version_content(health.panel, policy)
+        return dict(ContentHealthOut(content).data) if content else None
 
 
 class PanelRowOut(serializers.ModelSerializer[PanelRow]):
@@ -56,6 +86,13 @@ class PanelRowOut(serializers.ModelSerializer[PanelRow]):
         source="link.outcome", choices=Outcome.choices, allow_blank=True, help_text="Of the last check"
     )
     status = serializers.IntegerField(source="link.status", help_text="HTTP status; 0: no answer")
+    content = serializers.ChoiceField(choices=ContentState.choices)
+    content_evidence = serializers.ChoiceField(
+        choices=Evidence.choices, allow_blank=True, help_text="What that rests on"
+    )
+    ownership_changed = serializers.BooleanField(
+        help_text="Its domain changed hands after the rows were collected"
+    )
     opt_outs = serializers.ListField(child=serializers.CharField(), source="link.opt_outs")
     checked_at = serializers.DateTimeField(source="link.checked_at", allow_null=True)
     due_at = serializers.DateTimeField(source="link.due_at", allow_null=True)
@@ -70,6 +107,9 @@ class PanelRowOut(serializers.ModelSerializer[PanelRow]):
             "state",
             "outcome",
             "status",
+            "content",
+            "content_evidence",
+            "ownership_changed",
             "opt_outs",
             "checked_at",
             "due_at",

@@ -5,10 +5,12 @@ Drawing a panel is in `panel.py`; checking itself in `schedule.py` and `checker.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from celery import current_app
+from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -17,10 +19,13 @@ from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
 from registry.lib.errors import NotAllowed, Refused
 from registry.links.checker import batch_check
+from registry.links.content.selectors import content_consequence
+from registry.links.content.states import ContentChecks
+from registry.links.content.store import content_forget_of, recorded_keys
 from registry.links.exclusion import excluded_rows, excluded_urls
-from registry.links.history import observations_expire
+from registry.links.history import observations_expire, partitions_ahead
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
-from registry.links.schedule import NOW, batch_claim, hosts_due
+from registry.links.schedule import NOW, batch_claim, batch_release, hosts_due
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -50,6 +55,35 @@ def links_budget(*, actor: User, dataset: Dataset, daily_budget: int) -> LinkPol
     return _policy_change(actor, dataset, "links_budget", daily_budget=daily_budget)
 
 
+def links_content(*, actor: User, dataset: Dataset, checks: ContentChecks, links: int) -> LinkPolicy:
+    """Set how far the content of a dataset's links is read. Maintainer and up. Raises Refused.
+
+    `links` is how many it concerned when the actor looked: where that changed, nothing is. Turned off, all that was
+    learned of content is forgotten, unless another dataset reads the same link.
+    """
+    require_role(actor, dataset.organisation, Role.MAINTAINER)
+    with transaction.atomic():
+        policy = LinkPolicy.objects.select_for_update().filter(dataset=dataset).first()
+        if policy is None:
+            raise Refused(f"No links of {dataset} are checked. Draw those of a version first.")
+        concerned = content_consequence(dataset).links
+        if concerned != links:
+            raise Refused(f"The links changed since you looked: now it concerns {concerned:,}. Look again.")
+        if policy.content == checks:
+            return policy
+        policy.content = checks
+        policy.save(update_fields=["content"])
+        forgotten = content_forget_of(dataset) if checks == ContentChecks.OFF else 0
+        audit_append(
+            actor=actor,
+            action="links_content",
+            subject=policy,
+            organisation=dataset.organisation,
+            data={"content": checks.value, "links": links, "forgotten": forgotten},
+        )
+    return policy
+
+
 def links_check_now(*, actor: User, version: Version) -> int:
     """Let every link of a version's panel come first; returns how many. Maintainer and up. Raises Refused.
 
@@ -71,7 +105,14 @@ def links_check_now(*, actor: User, version: Version) -> int:
             organisation=organisation,
             data={"links": count},
         )
+        transaction.on_commit(worker_wake, robust=True)
     return count
+
+
+def worker_wake() -> None:
+    """Let a worker look for what is due; without a broker beat does so later."""
+    # By name, because tasks.py imports this module.
+    current_app.send_task("registry.links.tasks.links_check", expires=60)
 
 
 def host_opt_out(*, actor: User, name: str) -> Host:
@@ -93,7 +134,14 @@ def host_opt_out(*, actor: User, name: str) -> Host:
 def links_check() -> int:
     """Claim one batch, check it and write what was seen; returns how many links, 0 when nothing is due."""
     batch = batch_claim()
-    return batch_check(batch) if batch else 0
+    if batch is None:
+        return 0
+    try:
+        return batch_check(batch)
+    except Exception:
+        with suppress(DatabaseError):  # gone with the database: then the leases run out
+            batch_release(batch)
+        raise
 
 
 def links_review() -> int:
@@ -106,12 +154,17 @@ def links_review() -> int:
 
 
 def history_expire() -> list[str]:
-    """Drop the months of observations that are too old; returns their names."""
-    return observations_expire(timezone.now())
+    """Drop the months of observations that are too old, returning their names, and make the next."""
+    now = timezone.now()
+    partitions_ahead(now)
+    return observations_expire(now)
 
 
 def _review(page: Sequence[Link]) -> int:
-    urls = excluded_urls({link.url for link in page})
+    recorded = recorded_keys(page)
+    urls = excluded_urls(
+        {link.url for link in page}, {link.url: recorded.get(link.pk, set()) for link in page}
+    )
     of_row = {
         (shard, row): link
         for shard, row, link in PanelRow.objects.filter(link__in=page).values_list("shard", "row", "link")

@@ -28,10 +28,13 @@ class LinkState(models.TextChoices):
     MOVED = "moved", "Moved"
     FAILING = "failing", "Failing"
     DEAD = "dead", "Dead"
+    DOMAIN_GONE = "domain_gone", "Domain gone"
     UNVERIFIABLE = "unverifiable", "Cannot be told"
     EXCLUDED = "excluded", "Excluded"
 
 
+# Both are dead in every figure: of one the link failed often enough, of the other its domain is gone (`domains.py`).
+IS_DEAD = frozenset({LinkState.DEAD, LinkState.DOMAIN_GONE})
 ALIVE = frozenset({Outcome.OK, Outcome.NOT_MODIFIED, Outcome.REDIRECT_SAME_SITE})
 MOVED = frozenset({Outcome.REDIRECT_CROSS_SITE})
 # The link itself is not there, or its host is gone for good.

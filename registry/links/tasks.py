@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from registry.jobs.handlers import register
-from registry.links import panel, schedule, services
+from registry.links import panel, priorities, schedule, services
+from registry.links.domains import census, registrations, takeovers
+
+# The database was started anew under a task: it is tried again, over half a minute and more. Beat comes later anyway.
+_DATABASE_GONE = (OperationalError, InterfaceError)
+_TIMES = 6
 
 register(panel.KIND, panel.panel_draw_run)
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, autoretry_for=_DATABASE_GONE, retry_backoff=1, max_retries=_TIMES)
 def links_check() -> None:
     """Check one batch of what is due, and wake the next if there is more. Twice or never does no harm."""
     if services.links_check() and schedule.is_anything_due():
         links_check.apply_async(expires=60)
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, autoretry_for=_DATABASE_GONE, retry_backoff=1, max_retries=_TIMES)
 def links_wake() -> None:
     """Beat: wake a worker when something is due; this is also what takes up the links of one that died."""
     if schedule.is_anything_due():
@@ -25,7 +32,47 @@ def links_wake() -> None:
 
 
 @shared_task(ignore_result=True)
+def links_prioritise() -> None:
+    """Beat: let links come first to which something happened."""
+    priorities.links_prioritise()
+
+
+@shared_task(ignore_result=True)
 def links_tidy() -> None:
     """Beat: drop observations that are too old, and look again at what was excluded."""
     services.history_expire()
     services.links_review()
+
+
+@shared_task(ignore_result=True)
+def domains_wake() -> None:
+    """Beat: enrol new hosts, and wake a worker for the domains that are due and for the registries to ask."""
+    census.hosts_enrol()
+    now = timezone.now()
+    if census.domains_ready(now).exists():
+        domains_census.apply_async(expires=300)
+    if registrations.candidates(now).exists():
+        registries_ask.apply_async(expires=300)
+
+
+@shared_task(ignore_result=True)
+def domains_census() -> None:
+    """Ask the resolvers for one batch of domains; the next is woken where there is more."""
+    if census.domains_census() and census.domains_ready(timezone.now()).exists():
+        domains_census.apply_async(expires=300)
+
+
+@shared_task(ignore_result=True)
+def registries_ask() -> None:
+    """Ask one registry about its candidates; the next is woken where one told something, after the pause between two."""
+    if registrations.registries_ask() and registrations.candidates(timezone.now()).exists():
+        registries_ask.apply_async(countdown=5, expires=300)
+
+
+@shared_task(ignore_result=True)
+def takeovers_sweep() -> None:
+    """Beat: note domains that changed hands, let them be reported, and forget changes that are too old."""
+    takeovers.takeovers_find()
+    while takeovers.takeovers_tell():
+        pass
+    census.changes_expire(timezone.now())

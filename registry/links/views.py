@@ -16,12 +16,18 @@ from registry.accounts.permissions import has_role, require_role
 from registry.datasets.selectors import version_list
 from registry.jobs.models import Job
 from registry.jobs.services import ALIVE
+from registry.jobs.views import STOP_POLLING
 from registry.lib.errors import Refused
 from registry.lib.form_page import form_page
 from registry.links import panel, services
-from registry.links.forms import BudgetForm, PanelForm
+from registry.links.checking import version_checking
+from registry.links.comparison import panel_before, panels_comparable, versions_compare
+from registry.links.content.selectors import content_consequence, version_content
+from registry.links.content.states import ContentChecks, ContentState
+from registry.links.domains.page import domains_context
+from registry.links.forms import BudgetForm, ContentForm, PanelForm
 from registry.links.models import LinkPolicy
-from registry.links.selectors import version_health, worst_hosts
+from registry.links.selectors import links_found, version_health, worst_hosts
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -38,14 +44,32 @@ MEANINGS = {
     LinkState.MOVED: "good",
     LinkState.FAILING: "attention",
     LinkState.DEAD: "danger",
+    LinkState.DOMAIN_GONE: "danger",
 }
 DEFINITIONS = {
     LinkState.ALIVE: "answers, or redirects within its site",
     LinkState.MOVED: "redirects to another site",
     LinkState.FAILING: "failed, but not often enough to call it dead",
     LinkState.DEAD: "failed three times, each at least 72 hours after the one before",
+    LinkState.DOMAIN_GONE: "two resolvers found no such domain, twice, at least 24 hours apart",
     LinkState.UNVERIFIABLE: "its host refuses us, or we may not ask",
     LinkState.UNCHECKED: "waits for its first check",
+}
+
+CONTENT_MEANINGS = {
+    ContentState.IDENTICAL: "good",
+    ContentState.REVALIDATED: "good",
+    ContentState.NEAR_IDENTICAL: "good",
+    ContentState.CHANGED: "attention",
+    ContentState.REPLACED: "danger",
+}
+CONTENT_DEFINITIONS = {
+    ContentState.IDENTICAL: "the bytes that the dataset recorded, or that were there at the first look",
+    ContentState.REVALIDATED: "its server says that it was not modified",
+    ContentState.NEAR_IDENTICAL: "other bytes of a picture that looks the same",
+    ContentState.CHANGED: "other bytes; often harmless",
+    ContentState.REPLACED: "another picture or kind of content, or a placeholder, twice, 72 hours apart",
+    ContentState.UNKNOWN: "read once so far, does not answer, or may not be read",
 }
 
 
@@ -91,6 +115,24 @@ def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
 
 
 @login_required
+@require_http_methods(["POST"])
+def links_content(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Turn the reading of content on or off."""
+    version = _version(request, slug, name)
+    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    form = ContentForm(request.POST)
+
+    def act() -> HttpResponse:
+        checks, links = ContentChecks(form.cleaned_data["content"]), form.cleaned_data["links"]
+        services.links_content(actor=request.user, dataset=version.dataset, checks=checks, links=links)
+        messages.success(request, f"From now on: {checks.label.lower()}.")
+        return _back(version)
+
+    context = _context(request, version) | {"content_form": form}
+    return form_page(request, "registry/links/version_links.html", form, act, **context)
+
+
+@login_required
 @require_POST
 def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Let the links of this version come first."""
@@ -126,6 +168,17 @@ def links_resume(request: SignedIn, slug: str, name: str) -> HttpResponse:
 
 
 @require_safe
+@login_required
+def links_progress(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """The progress alone, for polling by members. The page is not loaded anew at the end: somebody may be writing in it."""
+    version = _version(request, slug, name)
+    require_role(request.user, version.dataset.organisation, Role.STAFF)
+    context = _progress(version)
+    status = 200 if context["poll_url"] else STOP_POLLING
+    return render(request, "components/_progress.html", context, status=status)
+
+
+@require_safe
 def about_links(request: HttpRequest) -> HttpResponse:
     """Who asks, why, how politely, and how to make us stop: the address that our requests name."""
     return render(request, "registry/links/about.html", {"site_url": settings.SITE_URL})
@@ -139,14 +192,56 @@ def _back(version: Version) -> HttpResponse:
     return redirect("version_links", version.dataset.slug, version.name)
 
 
+def _progress(version: Version) -> dict[str, Any]:
+    """What components/_progress.html takes; `poll_url` is empty where nothing is left or nothing moves."""
+    it = version_checking(version)
+    address = reverse("links_progress", args=[version.dataset.slug, version.name])
+    return {
+        "ident": "checking-progress",
+        "title": "Checking links",
+        "done": it.done,
+        "total": it.links,
+        "unit": "link",
+        "left": it.seconds_left,
+        "step": it.why_not,
+        "to_check": it.left,
+        "poll_url": address if it.left and not it.why_not else "",
+    }
+
+
+def _content(
+    version: Version, health: Health | None, policy: LinkPolicy | None, *, may_write: bool
+) -> dict[str, Any]:
+    """What the page says of content, and what its maintainer may change about that."""
+    content = version_content(health.panel, policy) if health else None
+    counts = content.counts if content else {}
+    total = sum(counts.values())
+    consequence = content_consequence(version.dataset) if health and policy and may_write else None
+    initial = {"content": policy.content, "links": consequence.links} if policy and consequence else None
+    return {
+        "content": content,
+        "content_states": [
+            (state.label, CONTENT_MEANINGS.get(state, "neutral"), text, counts[state], counts[state] / total)
+            for state, text in (CONTENT_DEFINITIONS if counts else {}).items()
+        ],
+        "consequence": consequence,
+        "content_form": ContentForm(initial=initial) if consequence else None,
+    }
+
+
 def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
     dataset, health = version.dataset, version_health(version)
     policy = LinkPolicy.objects.filter(dataset=dataset).first()
     may_write = has_role(request.user, dataset.organisation, Role.MAINTAINER)
     is_member = has_role(request.user, dataset.organisation, Role.STAFF)
+    against = panels_comparable(request.user, version)
+    asked = request.GET.get("against")
+    old = against.filter(version__name=asked).first() if asked else panel_before(request.user, version)
     return {
         "version": version,
         "dataset": dataset,
+        "comparison": versions_compare(old.version, version) if old and health else None,
+        "against": list(against.values_list("version__name", flat=True)[:10]) if old else [],
         "crumbs": [
             ("Datasets", reverse("dataset_list")),
             (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
@@ -158,9 +253,13 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
         "is_member": is_member,
         "may_write": may_write,
         "hosts": worst_hosts(version) if is_member else [],
+        **domains_context(request.user, version, is_member=is_member),
+        "progress": _progress(version) if is_member and health else None,
+        "found": links_found(version) if is_member else {},
         "job": Job.objects.filter(kind=panel.KIND, subject_id=version.pk, state__in=ALIVE).first()
         if is_member
         else None,
+        **_content(version, health, policy, may_write=may_write),
         "panel_form": PanelForm(initial={"size": health.panel.size} if health else None),
         "budget_form": BudgetForm(initial={"daily_budget": policy.daily_budget}) if policy else None,
     }

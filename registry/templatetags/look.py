@@ -83,6 +83,16 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 @register.filter
+def points(value: float | None) -> str:
+    """Write a difference of two ratios in percentage points, with its sign."""
+    if value is None:
+        return MISSING
+    shown = f"{abs(value) * 100:.1f}"
+    sign = "" if float(shown) == 0 else "+" if value > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{shown} points"
+
+
+@register.filter
 def duration(value: float | timedelta | None) -> str:
     """Write seconds or a timedelta in its two largest units: "8.4 s", "2 h 5 min", "3 d 4 h". The sign is dropped."""
     if value is None:

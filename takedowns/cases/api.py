@@ -18,6 +18,7 @@ from registry.lib.pagination import Pages
 from takedowns.cases import services
 from takedowns.cases.filters import CaseFilter, ItemFilter
 from takedowns.cases.models import Case, Location
+from takedowns.cases.redacting import redaction_gaps
 from takedowns.cases.selectors import (
     case_consequences,
     case_list,
@@ -104,6 +105,7 @@ class CaseView(APIView):
     def answer(self, number: str) -> Response:
         """Return the case as it is now."""
         case: Any = self.case(number)
+        case.redaction_gap_list = redaction_gaps(case)
         case.consequence_list = list(case_consequences(case))
         case.newest_decision = decision_last(case)
         return Response(CaseDetailOut(case).data)
@@ -226,12 +228,12 @@ class CaseMark(CaseView):
 
     @extend_schema(
         operation_id="case_items_mark",
-        summary="Mark items to be kept",
+        summary="Mark items to be kept or redacted",
         request=MarkIn,
         responses={200: CaseDetailOut, **REFUSED},
     )
     def post(self, request: Request, number: str) -> Response:
-        """Mark items to be kept, or take the mark off."""
+        """Mark items to be kept or redacted, or take the mark off."""
         case, given = self.case(number), self.given(request, MarkIn)
         services.item_mark(
             actor=signed_in(request),
@@ -239,6 +241,7 @@ class CaseMark(CaseView):
             items=given["items"],
             outcome=Outcome(given["outcome"]),
             note=given["note"],
+            columns=given["columns"],
         )
         return self.answer(number)
 
@@ -262,6 +265,7 @@ class CasePropose(CaseView):
             summary=given["summary"],
             default=Outcome(given["default"]),
             default_note=given["default_note"],
+            columns=given["columns"],
             keep={one["item"]: one["note"] for one in given.get("keep", [])},
         )
         return self.answer(number)

@@ -3,7 +3,8 @@
 A reported item counts as sealed until its case is decided. After that it is excluded unless the decision kept it, or
 removed it for a reason that is open (an opt-out, a dead link …): guarded and sealed material is not asked for. The keys
 of a removal in force for such a reason are excluded as well, and so are the rows that an excluded item was located in.
-Items and removals name links by URL, host or domain; a content hash is known only by the rows that it was located in.
+Dead links that a member turned into a case (`own_initiative.py`) are triaged by that.
+Items and removals name links by URL, host or domain, or by a hash that a version recorded of the content behind one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pyroaring import BitMap
 
 from takedowns.cases.models import Case, Location
 from takedowns.removals.models import RemovalKey
-from takedowns.reports.models import Item, Outcome, Sensitivity
+from takedowns.reports.models import Item, Outcome, Sensitivity, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,4 +59,8 @@ def _items() -> QuerySet[Item]:
         cases.exclude(category__sensitivity=Sensitivity.OPEN)
     )
     kept = Q(outcome__in=[Outcome.REJECT, Outcome.DUPLICATE])
-    return Item.objects.filter(key__isnull=False).exclude(decided & (is_open | kept))
+    # A member reported these because our own checks found them dead: that is triage, and only a check finds them back.
+    found_dead = Q(report__source=Source.OWN_INITIATIVE, report__category="dead_link")
+    return Item.objects.filter(key__isnull=False).exclude(
+        (decided & (is_open | kept)) | (found_dead & is_open)
+    )

@@ -29,6 +29,7 @@ ITEMS = [
     ("located", "Located"),
     ("unlocated", "Found nowhere"),
     ("kept", "Marked to be kept"),
+    ("redacted", "Redacted"),
     ("unreadable", "Unreadable or repeated"),
 ]
 

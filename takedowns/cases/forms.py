@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 from django import forms
@@ -9,15 +10,31 @@ from django import forms
 from takedowns.reports.models import Outcome
 
 
+def split_columns(text: str) -> list[str]:
+    """Names of columns with commas between; one that has a comma itself stands in quotes: `caption, "width, height"`."""
+    rows = csv.reader([text.replace("\n", " ").replace("\r", " ")], skipinitialspace=True)
+    return [name for row in rows for one in row if (name := one.strip())]
+
+
 class ProposeForm(forms.Form):
     """What a maintainer proposes for the whole case."""
 
     default = forms.ChoiceField(
         label="What becomes of the located rows that are not marked?",
-        choices=[(Outcome.REMOVE, "They are removed"), (Outcome.REJECT, "They are kept")],
+        choices=[
+            (Outcome.REMOVE, "They are removed; cells and elements that were named are redacted"),
+            (Outcome.REDACT, "They stay, and the columns below become null in them"),
+            (Outcome.REJECT, "They are kept as they are"),
+        ],
         initial=Outcome.REMOVE,
         widget=forms.RadioSelect,
         error_messages={"required": "Choose what becomes of the located rows."},
+    )
+    columns = forms.CharField(
+        label="If they are redacted, which columns?",
+        required=False,
+        max_length=2_000,
+        help_text="Names as the dataset has them, with a comma between: caption, author.",
     )
     default_note = forms.CharField(
         label="If they are kept, why?",
@@ -39,6 +56,10 @@ class ProposeForm(forms.Form):
         help_text="For the advisory: what kind of rows, and why. Name no item and no person.",
         error_messages={"required": "Write the public summary."},
     )
+
+    def clean_columns(self) -> list[str]:
+        """Split the names of the columns."""
+        return split_columns(self.cleaned_data["columns"])
 
 
 class ApproveForm(forms.Form):
@@ -65,7 +86,14 @@ class MarkForm(forms.Form):
     items = forms.TypedMultipleChoiceField(
         coerce=int, label="Items", error_messages={"required": "Tick at least one item."}
     )
-    outcome = forms.ChoiceField(choices=[(Outcome.REJECT, "Keep"), (Outcome.PENDING, "Take the mark off")])
+    outcome = forms.ChoiceField(
+        choices=[
+            (Outcome.REJECT, "Keep"),
+            (Outcome.REDACT, "Redact"),
+            (Outcome.PENDING, "Take the mark off"),
+        ]
+    )
+    columns = forms.CharField(label="Which columns are redacted?", required=False, max_length=2_000)
     note = forms.CharField(label="Why are these rows kept?", required=False, max_length=500)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,6 +102,10 @@ class MarkForm(forms.Form):
         given = self.data.getlist("items") if hasattr(self.data, "getlist") else []
         items: Any = self.fields["items"]
         items.choices = [(value, value) for value in given if value.isdecimal() and len(value) < 19]
+
+    def clean_columns(self) -> list[str]:
+        """Split the names of the columns."""
+        return split_columns(self.cleaned_data["columns"])
 
 
 class MergeForm(forms.Form):
@@ -85,3 +117,16 @@ class MergeForm(forms.Form):
         help_text="CASE-2026-0001, about the same dataset.",
         error_messages={"required": "Give the number of the other case."},
     )
+
+
+class OwnInitiativeForm(forms.Form):
+    """Why links that the checks found should go, and the digest of the preview that was looked at."""
+
+    reason = forms.CharField(
+        label="Why should these rows go?",
+        max_length=5_000,
+        widget=forms.Textarea,
+        help_text="Read by those who propose and approve the decision. It is not published.",
+        error_messages={"required": "Say why these rows should go."},
+    )
+    preview = forms.CharField(max_length=64, widget=forms.HiddenInput)

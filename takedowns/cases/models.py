@@ -125,7 +125,7 @@ class Location(models.Model):
 
 
 class Consequence(models.Model):
-    """How many distinct rows of one version would go, were every item removed that is not marked to be kept.
+    """How many distinct rows of one version would go, and of how many others cells, unless their item is marked to be kept.
 
     Written whenever items are located or marked, so that a page of 100,000 items need not add them up.
     """
@@ -134,15 +134,22 @@ class Consequence(models.Model):
     version = models.ForeignKey("registry.Version", on_delete=models.PROTECT, related_name="+")
     shards = models.IntegerField(help_text="Shards of the version that hold such a row")
     rows = models.BigIntegerField()
+    redacted_rows = models.BigIntegerField(
+        default=0, db_default=0, help_text="Rows that stay and of which a cell or an element goes"
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["case", "version"], name="consequence_once"),
-            models.CheckConstraint(condition=models.Q(rows__gt=0), name="consequence_has_rows"),
+            models.CheckConstraint(
+                condition=models.Q(rows__gt=0, redacted_rows__gte=0)
+                | models.Q(rows__gte=0, redacted_rows__gt=0),
+                name="consequence_has_rows",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.case}: {counted(self.rows, 'row')} of {self.version}"
+        return f"{self.case}: {counted(self.rows + self.redacted_rows, 'row')} of {self.version}"
 
 
 class Decision(models.Model):
@@ -160,6 +167,9 @@ class Decision(models.Model):
     summary = models.TextField(help_text="Public summary of the advisory, without naming any item")
     preview = models.CharField(max_length=64)
     rows = models.BigIntegerField(help_text="Rows that it removes, over every base in scope")
+    redacted_rows = models.BigIntegerField(
+        default=0, db_default=0, help_text="Rows of which it redacts cells, over every base in scope"
+    )
     approver = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
     )
@@ -188,7 +198,16 @@ class Decision(models.Model):
             # What was proposed stays as it was: nobody takes the proposer's name off and then approves.
             pgtrigger.ReadOnly(
                 name="proposal_fixed",
-                fields=["case", "proposer", "proposed_at", "statement", "summary", "preview", "rows"],
+                fields=[
+                    "case",
+                    "proposer",
+                    "proposed_at",
+                    "statement",
+                    "summary",
+                    "preview",
+                    "rows",
+                    "redacted_rows",
+                ],
             ),
             # And nothing begins as approved: it is proposed first, by somebody else.
             pgtrigger.Protect(

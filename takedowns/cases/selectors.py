@@ -39,17 +39,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ItemCounts:
-    """Items of a case: all, with rows located, readable but without rows, marked to be kept, and unreadable or repeated."""
+    """Items of a case: all, with rows located, readable but without rows, kept, redacted, and unreadable or repeated."""
 
     all: int
     located: int
     unlocated: int
     kept: int
+    redacted: int
     unreadable: int
 
 
 def case_list(user: User | AnonymousUser | None) -> CaseQuerySet:
-    """Cases that the user may see, by clock, each with `items`, `report_count` and `rows` (of imported versions)."""
+    """Cases that the user may see, by clock, each with `items`, `report_count`, `rows` and `redacted_rows` (of imported versions)."""
     reports = Report.objects.filter(cases=OuterRef("pk")).order_by().values("cases")
     rows = Consequence.objects.filter(case=OuterRef("pk"), version__base=None).order_by().values("case")
     return (
@@ -59,6 +60,7 @@ def case_list(user: User | AnonymousUser | None) -> CaseQuerySet:
             items=Coalesce(Subquery(reports.annotate(total=Sum("items_total")).values("total")), 0),
             report_count=Coalesce(Subquery(reports.annotate(total=Count("pk")).values("total")), 0),
             rows=Coalesce(Subquery(rows.annotate(total=Sum("rows")).values("total")), 0),
+            redacted_rows=Coalesce(Subquery(rows.annotate(total=Sum("redacted_rows")).values("total")), 0),
         )
         .order_by("due_at", "number")
     )
@@ -113,6 +115,7 @@ ITEM_FILTERS = {
     "located": Q(located=True),
     "unlocated": Q(located=False) & ~Q(outcome__in=UNREADABLE),
     "kept": Q(outcome=Outcome.REJECT),
+    "redacted": Q(outcome=Outcome.REDACT),
     "unreadable": Q(outcome__in=UNREADABLE),
 }
 
@@ -126,6 +129,7 @@ def item_counts(case: Case) -> ItemCounts:
             all=Count("pk"),
             unreadable=Count("pk", filter=Q(outcome__in=UNREADABLE)),
             kept=Count("pk", filter=Q(outcome=Outcome.REJECT)),
+            redacted=Count("pk", filter=Q(outcome=Outcome.REDACT)),
         )
     )
     located = case.locations.aggregate(items=Count("item", distinct=True))["items"]
@@ -134,6 +138,7 @@ def item_counts(case: Case) -> ItemCounts:
         located=located,
         unlocated=total["all"] - total["unreadable"] - located,
         kept=total["kept"],
+        redacted=total["redacted"],
         unreadable=total["unreadable"],
     )
 

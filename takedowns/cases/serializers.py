@@ -8,9 +8,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from takedowns.cases.models import Case, Consequence, Decision, Location
+from takedowns.cases.redacting import MOST_COLUMNS
 from takedowns.cases.status import ReportStatus
 from takedowns.reports.masking import kind_label, masked
 from takedowns.reports.models import Item, Outcome
+from takedowns.reports.targets import MOST_COLUMN
 
 
 class ConsequenceOut(serializers.ModelSerializer[Consequence]):
@@ -22,7 +24,7 @@ class ConsequenceOut(serializers.ModelSerializer[Consequence]):
 
     class Meta:
         model = Consequence
-        fields = ["dataset", "version", "imported", "shards", "rows"]
+        fields = ["dataset", "version", "imported", "shards", "rows", "redacted_rows"]
 
     def get_imported(self, consequence: Consequence) -> bool:
         """Releases have a base."""
@@ -45,6 +47,7 @@ class DecisionOut(serializers.ModelSerializer[Decision]):
             "summary",
             "preview",
             "rows",
+            "redacted_rows",
             "approver",
             "approved_at",
             "returned_at",
@@ -61,6 +64,9 @@ class CaseOut(serializers.ModelSerializer[Case]):
     items = serializers.IntegerField(help_text="Lines of all its reports")
     reports = serializers.IntegerField(source="report_count")
     rows = serializers.IntegerField(help_text="Distinct rows of imported versions that would go, or go")
+    redacted_rows = serializers.IntegerField(
+        help_text="Distinct rows of imported versions that stay, and of which cells would go, or go"
+    )
     advisory = serializers.CharField(source="removal.advisory_id", allow_null=True, default=None)
     merged_into = serializers.CharField(source="merged_into.number", allow_null=True, default=None)
 
@@ -76,6 +82,7 @@ class CaseOut(serializers.ModelSerializer[Case]):
             "items",
             "reports",
             "rows",
+            "redacted_rows",
             "located_at",
             "created_at",
             "due_at",
@@ -96,8 +103,21 @@ class CaseDetailOut(CaseOut):
         child=serializers.CharField(), help_text="Where items could not be looked up, and why"
     )
 
+    redaction_gaps = serializers.ListField(
+        child=serializers.CharField(),
+        source="redaction_gap_list",
+        help_text="Which versions lack a column that is to be redacted",
+    )
+
     class Meta(CaseOut.Meta):
-        fields = [*CaseOut.Meta.fields, "report_numbers", "gaps", "consequences", "decision"]
+        fields = [
+            *CaseOut.Meta.fields,
+            "report_numbers",
+            "gaps",
+            "redaction_gaps",
+            "consequences",
+            "decision",
+        ]
 
     def get_report_numbers(self, case: Case) -> list[str]:
         """Numbers of the reports that feed the case."""
@@ -111,13 +131,19 @@ class ItemOut(serializers.ModelSerializer[Item]):
     value = serializers.SerializerMethodField(
         "masked_value", help_text="Masked: host and the first digits of the key"
     )
+    place = serializers.CharField(
+        help_text="Where the line stands: line 3 of the pasted text, line 2 of the file"
+    )
     kind = serializers.CharField(help_text="Key kind; empty where the line could not be read")
     rows = serializers.IntegerField(help_text="Rows located, each distinct shard counted once")
     shards = serializers.IntegerField(source="shard_count")
 
     class Meta:
         model = Item
-        fields = ["id", "report", "position", "kind", "value", "rows", "shards", "outcome", "note"]
+        fields = [
+            "id", "report", "position", "place", "kind", "value", "target", "column", "rows", "shards",
+            "outcome", "redacted", "note",
+        ]  # fmt: skip
 
     def masked_value(self, item: Item) -> str:
         """Mask the value."""
@@ -142,6 +168,15 @@ class LocationOut(serializers.ModelSerializer[Location]):
         return masked(location.item)
 
 
+class ColumnsIn(serializers.ListField):
+    """Names of columns, as the dataset has them."""
+
+    child = serializers.CharField(max_length=MOST_COLUMN)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, default=list, max_length=MOST_COLUMNS, **options)
+
+
 class KeepIn(serializers.Serializer[Any]):
     """An item that is kept, with the reason."""
 
@@ -157,10 +192,11 @@ class ProposeIn(serializers.Serializer[Any]):
     )
     summary = serializers.CharField(max_length=2_000, help_text="Public summary for the advisory")
     default = serializers.ChoiceField(
-        choices=[Outcome.REMOVE.value, Outcome.REJECT.value],
+        choices=[Outcome.REMOVE.value, Outcome.REDACT.value, Outcome.REJECT.value],
         default=Outcome.REMOVE.value,
-        help_text="What becomes of located items that are not marked",
+        help_text="What becomes of located items that are not marked; those that name a cell are redacted with `remove`",
     )
+    columns = ColumnsIn(help_text="With `redact`: the columns that become null")
     default_note = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
     keep = KeepIn(many=True, required=False, help_text="Items to keep, each with its reason")
 
@@ -184,8 +220,11 @@ class MarkIn(serializers.Serializer[Any]):
         child=serializers.IntegerField(min_value=1), min_length=1, max_length=100_000
     )
     outcome = serializers.ChoiceField(
-        choices=[Outcome.REJECT.value, Outcome.PENDING.value],
-        help_text="reject: keep the rows; pending: take the mark off",
+        choices=[Outcome.REJECT.value, Outcome.REDACT.value, Outcome.PENDING.value],
+        help_text="reject: keep the rows; redact: they stay, some cells go; pending: take the mark off",
+    )
+    columns = ColumnsIn(
+        help_text="With `redact`: the columns that become null; none where each item names its cell or element"
     )
     note = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
 
@@ -223,10 +262,22 @@ class ReportItemOut(serializers.Serializer[Any]):
     """One item as its reporter sees it."""
 
     position = serializers.IntegerField()
+    place = serializers.CharField(
+        help_text="Where the line stands: line 3 of the pasted text, line 2 of the file"
+    )
+    target = serializers.CharField(help_text="row, cell or element")
+    column = serializers.CharField(help_text="The column of a cell, else empty")
+    redacted = serializers.SerializerMethodField(
+        help_text="With outcome redact: the columns that become null"
+    )
     kind = serializers.SerializerMethodField(help_text="Kind of key in words")
     value = serializers.SerializerMethodField("masked_value", help_text="Masked")
     outcome = serializers.CharField(source="shown_outcome")
     note = serializers.CharField(source="shown_note")
+
+    def get_redacted(self, item: Any) -> list[str]:
+        """What is redacted is known once two people stand behind it."""
+        return list(item.redacted) if item.shown_outcome == Outcome.REDACT else []
 
     def get_kind(self, item: Item) -> str:
         """Name the kind."""

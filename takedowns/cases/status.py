@@ -105,7 +105,7 @@ def _words(
         if late
         else (f"A decision is due by {report.due_at:%Y-%m-%d %H:%M} UTC.")
     )
-    removed = outcomes.get(Outcome.REMOVE, 0)
+    removed, redacted = outcomes.get(Outcome.REMOVE, 0), outcomes.get(Outcome.REDACT, 0)
     if state is CaseState.OPEN:
         return "Received, waiting for someone to take it up", (
             f"The rows that you named are looked for in every version of {report.dataset}. Then a person at {who} reads "
@@ -120,15 +120,17 @@ def _words(
             "A decision is proposed",
             f"A second person at {who} checks it and approves it or sends it back. {by}",
         )
-    if not removed:
+    if not removed and not redacted:
         return "Decided: nothing is removed", "The reasons are below. Nothing more happens with this report."
+    what = "rows" if not redacted else "cells" if not removed else "rows and cells"
     if state is CaseState.CLOSED:
-        return f"Done: the rows of {counted(removed, 'item')} are out", (
-            f"A clean release of {report.dataset} without these rows is published. "
+        return f"Done: the {what} of {counted(removed + redacted, 'item')} are out", (
+            f"A clean release of {report.dataset} without these {what} is published. "
             + (f"The public record is advisory {advisory}. " if advisory else "")
             + "Everyone who holds an older version can check and clean their copy with it."
         )
-    return f"Decided: the rows of {counted(removed, 'item')} will be removed", (
-        f"{who} builds a clean release of {report.dataset} without these rows and publishes it. "
+    verb = "removed" if not redacted else "redacted" if not removed else "removed or redacted"
+    return f"Decided: the {what} of {counted(removed + redacted, 'item')} will be {verb}", (
+        f"{who} builds a clean release of {report.dataset} without these {what} and publishes it. "
         "This page says so when it is out."
     )

@@ -2,10 +2,15 @@
 
 from django.urls import path
 
-from takedowns.cases import api, views
+from takedowns.cases import api, link_api, own_initiative_views, views
 
 urlpatterns = [
     path("status/<str:token>/", views.status, name="report_status"),
+    path(
+        "datasets/<slug:slug>/versions/<str:name>/links/cases/<str:finding>/",
+        own_initiative_views.own_initiative,
+        name="own_initiative",
+    ),
     path("queue/", views.queue, name="queue"),
     path("queue/next/", views.case_next, name="case_next"),
     path("cases/<str:number>/", views.case_detail, name="case_detail"),
@@ -28,6 +33,12 @@ api_urlpatterns = [
     path("cases/<str:number>/items/", api.CaseItems.as_view(), name="api-case-items"),
     path("cases/<str:number>/items/mark/", api.CaseMark.as_view(), name="api-case-items-mark"),
     path("cases/<str:number>/locations/", api.CaseLocations.as_view(), name="api-case-locations"),
+    path("cases/<str:number>/links/", link_api.CaseLinks.as_view(), name="api-case-links"),
+    path(
+        "datasets/<slug:slug>/versions/<str:name>/links/cases/<str:finding>/",
+        link_api.OwnInitiative.as_view(),
+        name="api-own-initiative",
+    ),
     path("cases/<str:number>/claim/", api.CaseClaim.as_view(), name="api-case-claim"),
     path("cases/<str:number>/locate/", api.CaseLocate.as_view(), name="api-case-locate"),
     path("cases/<str:number>/propose/", api.CasePropose.as_view(), name="api-case-propose"),

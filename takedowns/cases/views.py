@@ -19,7 +19,9 @@ from registry.lib.pagination import page_of
 from takedowns.cases import services
 from takedowns.cases.filters import ITEMS, QUEUES, CaseFilter, ItemFilter
 from takedowns.cases.forms import ApproveForm, MarkForm, MergeForm, ProposeForm, ReturnForm
+from takedowns.cases.link_states import case_links
 from takedowns.cases.permissions import may_approve, may_propose
+from takedowns.cases.redacting import redaction_gaps
 from takedowns.cases.selectors import (
     case_consequences,
     case_history,
@@ -34,7 +36,7 @@ from takedowns.cases.selectors import (
 from takedowns.cases.states import CHANGEABLE, UNDECIDED, CaseState
 from takedowns.cases.status import report_by_secret, report_items, report_status
 from takedowns.cases.wording import OUTCOME_MEANING, STATE_MEANING
-from takedowns.reports.masking import kind_label, masked
+from takedowns.reports.masking import kind_label, masked, outcome_label, part_named
 from takedowns.reports.models import Item, Outcome
 from takedowns.reports.secret import secret_page
 
@@ -124,11 +126,13 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
                 "item": item,
                 "masked": masked(item) if item.key else "",
                 "kind": kind_label(item.kind),
-                "outcome": Outcome(item.outcome).label,
+                "part": part_named(item),
+                "outcome": outcome_label(item, Outcome(item.outcome)),
                 "meaning": OUTCOME_MEANING[Outcome(item.outcome)],
             }
             for item in page
         ],
+        "links": case_links(case, list(page.object_list)),
         "counts": counts,
         "chips": [
             {"text": text, "url": f"?show={name}", "count": getattr(counts, name), "current": name == current}
@@ -136,6 +140,8 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
         ],
         "consequences": consequences,
         "rows": sum(one.rows for one in bases),
+        "redacted_rows": sum(one.redacted_rows for one in bases),
+        "redaction_gaps": redaction_gaps(case),
         "base_count": len(bases),
         "dataset_count": len({one.version.dataset_id for one in bases}),
         "decision": decision,
@@ -263,6 +269,7 @@ def item_mark(request: HttpRequest, number: str) -> HttpResponse:
             items=given["items"],
             outcome=Outcome(given["outcome"]),
             note=given["note"],
+            columns=given["columns"],
         ),
         done="The items are marked.",
     )
@@ -285,6 +292,7 @@ def case_propose(request: HttpRequest, number: str) -> HttpResponse:
             summary=given["summary"],
             default=Outcome(given["default"]),
             default_note=given["default_note"],
+            columns=given["columns"],
         ),
         done="The decision is proposed. A second person must approve it.",
     )
@@ -362,11 +370,12 @@ def _shown(item: Any) -> dict[str, Any]:
     """One item as its reporter sees it; `shown_outcome` and `shown_note` come from `report_items`."""
     line: Item = item
     return {
-        "position": line.position,
+        "place": line.place,
         # A line that could not be read is named by its number, which stands beside it.
         "masked": masked(line) if line.key else "",
         "kind": kind_label(line.kind),
-        "outcome": Outcome(item.shown_outcome).label,
+        "part": part_named(line),
+        "outcome": outcome_label(line, Outcome(item.shown_outcome)),
         "meaning": OUTCOME_MEANING[Outcome(item.shown_outcome)],
         "note": item.shown_note,
     }

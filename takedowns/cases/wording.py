@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _ACTS = {
     "case_open": "Opened",
+    "own_initiative_open": "Opened on our own initiative",
     "case_claim": "Claimed",
     "case_release_claim": "Claim released",
     "case_locate": "Asked to locate the items again",
@@ -40,6 +41,7 @@ STATE_MEANING = {
 OUTCOME_MEANING = {
     Outcome.PENDING: "neutral",
     Outcome.REMOVE: "attention",
+    Outcome.REDACT: "attention",
     Outcome.REJECT: "neutral",
     Outcome.INVALID: "quiet",
     Outcome.DUPLICATE: "quiet",
@@ -47,30 +49,40 @@ OUTCOME_MEANING = {
 }
 
 
+def effect_in_words(rows: int, redacted_rows: int) -> str:
+    """Say what a decision does: "removes 3 rows, redacts cells of 2 rows"; entries made before redactions have no such figure."""
+    redacts = f"redacts cells of {counted(redacted_rows, 'row')}" if redacted_rows else ""
+    removes = f"removes {counted(rows, 'row')}" if rows or not redacted_rows else ""
+    return ", ".join(part for part in (removes, redacts) if part)
+
+
 def act_in_words(action: str, data: Mapping[str, Any]) -> tuple[str, str]:
     """Return what an entry of the log says, and its detail, for people; an act this file does not know is named as it is."""
     what = _ACTS.get(action, action.replace("_", " ").capitalize())
     if action == "case_open":
         return what, f"for {data['report']}, {counted(data['items'], 'item')}"
+    if action == "own_initiative_open":
+        return what, f"{counted(data['links'], 'link')} of {data['version']}: {data['finding']}"
     if action == "case_located":
         return (
             what,
             f"{counted(data['rows'], 'row')} in {data['affected']} of {counted(data['versions'], 'version')}",
         )
     if action == "item_mark":
-        act = "to be kept" if data["outcome"] == Outcome.REJECT else "mark taken off"
+        act = {Outcome.REJECT: "to be kept", Outcome.REDACT: "to be redacted"}.get(
+            data["outcome"], "mark taken off"
+        )
         return what, f"{counted(data['items'], 'item')}: {act}"
     if action == "case_merge":
         return what, f"{counted(data['reports'], 'report')} moved to {data['into']}"
     if action in {"case_propose", "case_approve"}:
-        return what, f"removes {counted(data['rows'], 'row')}"
+        return what, effect_in_words(data["rows"], data.get("redacted_rows", 0))
     if action == "removal_create":
-        return (
-            what,
-            f"{counted(data['keys'], 'key')}, {counted(data['rows'], 'row')} in {counted(data['versions'], 'version')}",
-        )
+        keys = counted(data["keys"] + data.get("redactions", 0), "key")
+        rows = counted(data["rows"] + data.get("redacted_rows", 0), "row")
+        return what, f"{keys}, {rows} in {counted(data['versions'], 'version')}"
     if action == "removal_publish":
         return what, data["advisory"]
     if action == "removal_affects":
-        return what, counted(data["rows"], "row")
+        return what, counted(data["rows"] + data.get("redacted_rows", 0), "row")
     return what, ""

@@ -27,15 +27,17 @@ class Standing:
 
     `fix` is the newest published release of its base that no advisory affects; None if it is not affected or there is
     no such release. `rows` counts distinct rows where a release of it was built, else it is at most that many.
+    `redacted_rows` are others, of which cells must go: at most that many too.
     """
 
     version: Version
     advisories: list[tuple[Removal, int]] = field(default_factory=list)
     fix: Release | None = None
+    redacted_rows: int = 0
 
     @property
     def affected(self) -> bool:
-        """Whether rows of it must go."""
+        """Whether rows or cells of it must go."""
         return bool(self.advisories)
 
     @property
@@ -66,6 +68,7 @@ def standings(versions: Iterable[Version]) -> dict[UUID, Standing]:
         unclean.add(row.version_id)
         if row.version_id in found:
             found[row.version_id].advisories.append((row.removal, row.rows))
+            found[row.version_id].redacted_rows += row.redacted_rows
     fixes: dict[UUID, Release] = {}
     released = Release.objects.published().filter(base__in=bases).exclude(version__in=unclean)
     for release in released.select_related("version__dataset").order_by("serial"):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from expunge.files import partial_folder
 from expunge.manifest import BadRelease, read_release
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ def list_small_files(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def discard(release: Release) -> None:
-    """Remove what a build that was not kept left behind; the engine removes its own unfinished folder."""
-    shutil.rmtree(release_folder(release), ignore_errors=True)
+def discard(release: Release, *, unfinished: bool = False) -> None:
+    """Remove what a build that was not kept left behind.
+
+    Shards that a build had finished when it was stopped serve it when it is started again; with `unfinished` these go too.
+    """
+    folder = release_folder(release)
+    for left in (folder, partial_folder(folder)) if unfinished else (folder,):
+        shutil.rmtree(left, ignore_errors=True)

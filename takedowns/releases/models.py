@@ -60,6 +60,9 @@ class Release(models.Model):
     rows_before = models.BigIntegerField(default=0)
     rows_removed = models.BigIntegerField(default=0)
     rows_after = models.BigIntegerField(default=0)
+    cells_redacted = models.BigIntegerField(
+        default=0, db_default=0, help_text="Cells made null and elements dropped, in rows that stay"
+    )
     root = models.CharField(max_length=64, blank=True, help_text="SHA-256 of SHA256SUMS")
     files = models.JSONField(default=list, help_text="[{path, bytes, sha256}] of every file but data/")
     public_keys = models.JSONField(

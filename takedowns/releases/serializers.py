@@ -23,7 +23,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
         model = Release
         fields = [
             "dataset", "version", "base", "serial", "form", "state", "failure", "advisories",
-            "rows_before", "rows_removed", "rows_after", "root", "public_keys",
+            "rows_before", "rows_removed", "rows_after", "cells_redacted", "root", "public_keys",
             "created_at", "verified_at", "published_at",
         ]  # fmt: skip
 

@@ -91,18 +91,44 @@ class RemovalKey(models.Model):
         return f"{self.kind} {bytes(self.key).hex()}"
 
 
+class RedactionKey(models.Model):
+    """One key of rows that stay, and the column whose cell becomes null in each; empty: what the key matched itself.
+
+    That is the cell of the key's own column or, where this holds lists, the element.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    removal = models.ForeignKey(Removal, on_delete=models.CASCADE, related_name="redactions")
+    kind = models.CharField(max_length=20)
+    key = models.BinaryField()
+    column = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["removal", "kind", "key", "column"], name="redactionkey_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.column or 'matched cell'} by {self.kind} {bytes(self.key).hex()}"
+
+
 class AffectedVersion(models.Model):
-    """How many rows of one version a removal takes out. An advisory lists these."""
+    """How many rows of one version a removal takes out, and of how many others it redacts cells. An advisory lists these."""
 
     removal = models.ForeignKey(Removal, on_delete=models.CASCADE, related_name="affected")
     version = models.ForeignKey("registry.Version", on_delete=models.PROTECT, related_name="affected_by")
     rows = models.BigIntegerField()
+    redacted_rows = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["removal", "version"], name="affectedversion_once"),
-            models.CheckConstraint(condition=models.Q(rows__gt=0), name="affectedversion_has_rows"),
+            models.CheckConstraint(
+                condition=models.Q(rows__gt=0, redacted_rows__gte=0)
+                | models.Q(rows__gte=0, redacted_rows__gt=0),
+                name="affectedversion_has_rows",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.removal}: {counted(self.rows, 'row')} of {self.version}"
+        return f"{self.removal}: {counted(self.rows + self.redacted_rows, 'row')} of {self.version}"

@@ -19,6 +19,7 @@ class AffectedVersionOut(serializers.Serializer[Any]):
 
     version = serializers.CharField()
     rows = serializers.IntegerField()
+    redacted_rows = serializers.IntegerField(help_text="Rows that stay, and of which cells go")
     fixed = serializers.CharField(
         allow_null=True, help_text="The clean release to use instead, once there is one"
     )
@@ -28,6 +29,7 @@ class AffectedSpecificOut(serializers.Serializer[Any]):
     """What OSV has no field for."""
 
     rows = serializers.IntegerField()
+    redacted_rows = serializers.IntegerField(help_text="Rows that stay, and of which cells go")
     versions = AffectedVersionOut(many=True)
 
 
@@ -44,6 +46,7 @@ class AdvisorySpecificOut(serializers.Serializer[Any]):
 
     category = serializers.CharField()
     rows = serializers.IntegerField()
+    redacted_rows = serializers.IntegerField(help_text="Rows that stay, and of which cells go")
 
 
 class AdvisoryOut(serializers.Serializer[Any]):

@@ -16,14 +16,19 @@ from django.utils import timezone
 
 from expunge.keys import KeyKind
 from expunge.lists import Entry
+from expunge.redactions import locate_both
+from expunge.shards import ShardFile
 from registry.accounts.models import Role
 from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
 from registry.datasets.locating import rows_named
 from registry.datasets.models import VersionStatus
+from registry.datasets.store import object_path
 from registry.lib.copying import copy_rows
 from registry.lib.errors import Refused
-from takedowns.removals.models import AffectedVersion, Removal, RemovalKey
+from registry.lib.words import counted
+from takedowns.removals.models import AffectedVersion, RedactionKey, Removal, RemovalKey
+from takedowns.removals.selectors import removal_redactions
 from takedowns.reports.numbers import number_next
 
 if TYPE_CHECKING:
@@ -45,29 +50,48 @@ def removal_create(
     summary: str,
     keys: Iterable[tuple[str, bytes]],
     affected: Mapping[UUID, int],
+    redactions: Iterable[tuple[str, bytes, str]] = (),
+    redacted: Mapping[UUID, int] | None = None,
 ) -> Removal:
     """Record what an approved decision takes out: keys as (kind, key), and rows of each affected version by its id.
 
+    `redactions` are cells that become null in rows that stay, as (kind, key, column), the column empty for what the key
+    matches itself; `redacted` counts such rows by version.
+
     Part of `case_approve`, which has checked who may. Raises Refused when there is nothing to take out.
     """
-    distinct = sorted(set(keys))
-    if not distinct or not affected:
+    distinct, cells = sorted(set(keys)), sorted(set(redactions))
+    redacted = redacted or {}
+    counts = {pk: (affected.get(pk, 0), redacted.get(pk, 0)) for pk in [*affected, *redacted]}
+    if not (distinct or cells) or not counts:
         raise Refused("There is nothing to remove: no item names a row of any version.")
     with transaction.atomic():
         removal = Removal.objects.create(dataset=dataset, category=category, summary=summary)
         copy_rows(
             RemovalKey, ["removal_id", "kind", "key"], ((removal.pk, kind, key) for kind, key in distinct)
         )
+        copy_rows(
+            RedactionKey,
+            ["removal_id", "kind", "key", "column"],
+            ((removal.pk, kind, key, column) for kind, key, column in cells),
+        )
         AffectedVersion.objects.bulk_create(
-            AffectedVersion(removal=removal, version_id=version, rows=rows)
-            for version, rows in affected.items()
+            AffectedVersion(removal=removal, version_id=version, rows=rows, redacted_rows=others)
+            for version, (rows, others) in counts.items()
+            if rows or others
         )
         audit_append(
             actor=actor,
             action="removal_create",
             subject=removal,
             organisation=dataset.organisation,
-            data={"keys": len(distinct), "versions": len(affected), "rows": sum(affected.values())},
+            data={
+                "keys": len(distinct),
+                "versions": len(counts),
+                "rows": sum(affected.values()),
+                "redactions": len(cells),
+                "redacted_rows": sum(redacted.values()),
+            },
         )
     return removal
 
@@ -101,22 +125,26 @@ def removal_publish(*, actor: User | None, removal: Removal) -> Removal:
 
 
 def version_objections(version: Version) -> list[str]:
-    """Say why this version may not become active: a sentence for each removal in force whose rows it holds.
+    """Say why this version may not become active: a sentence for each removal in force whose rows or redacted cells it holds.
 
-    A version that is registered after the fact, as deprecated, may hold them: it is history. It is then added to what
+    A cell counts as brought back when it holds anything again, whatever that is. A version that is registered after the
+    fact, as deprecated, may hold them: it is history. It is then added to what
     those removals affect, so that their advisories name it, and there is no objection.
     """
-    found = rows_by_removal(version)
+    found, redacted = rows_by_removal(version), redacted_by_removal(version)
     if version.final_status == VersionStatus.ACTIVE:
         return [
-            f"It brings back {rows:,} {'row' if rows == 1 else 'rows'} that "
-            f"{removal.advisory_id or 'a removal not yet published'} removed."
+            f"It brings back {counted(rows, 'row')} that {_named(removal)} removed."
             for removal, rows in found.items()
+        ] + [
+            f"It brings back values in {counted(rows, 'row')} that {_named(removal)} redacted."
+            for removal, rows in redacted.items()
         ]
     with transaction.atomic():
-        for removal, rows in found.items():
+        for removal in found | redacted:
+            rows, others = found.get(removal, 0), redacted.get(removal, 0)
             AffectedVersion.objects.update_or_create(
-                removal=removal, version=version, defaults={"rows": rows}
+                removal=removal, version=version, defaults={"rows": rows, "redacted_rows": others}
             )
             Removal.objects.filter(pk=removal.pk).update(modified_at=timezone.now())
             audit_append(
@@ -124,7 +152,7 @@ def version_objections(version: Version) -> list[str]:
                 action="removal_affects",
                 subject=removal,
                 organisation=version.dataset.organisation,
-                data={"version": str(version.pk), "rows": rows},
+                data={"version": str(version.pk), "rows": rows, "redacted_rows": others},
             )
     return []
 
@@ -159,3 +187,34 @@ def rows_by_removal(version: Version) -> dict[Removal, int]:
         for pk in removals
     }
     return {removal: counts[pk] for pk, removal in removals.items() if counts[pk]}
+
+
+def redacted_by_removal(version: Version) -> dict[Removal, int]:
+    """Count the rows of the version in which a cell or element still stands that a removal in force redacts.
+
+    Removals without any are left out. Only shards that hold such rows are read.
+    """
+    owners = removal_redactions(Removal.objects.in_force(version.dataset).select_related("dataset"), version)
+    if not owners:
+        return {}
+    redactions = list(owners)
+    entries = list(dict.fromkeys(one.entry for one in redactions))
+    named = rows_named([version], entries)
+    held = version.version_shards.filter(shard__in=named).values_list("shard_id", "path")
+    files = [ShardFile(path=object_path(digest), name=path) for digest, path in held]
+    if not files:
+        return {}
+    _, cells = locate_both(files, [], redactions, columns=version.columns)
+    counts: dict[Removal, int] = defaultdict(int)
+    for shard in cells:
+        rows: dict[Removal, set[int]] = defaultdict(set)
+        for row, which in np.unique(shard.found[:, (0, 3)], axis=0).tolist():
+            for removal in owners[redactions[which]]:
+                rows[removal].add(row)
+        for removal, its in rows.items():
+            counts[removal] += len(its)
+    return dict(counts)
+
+
+def _named(removal: Removal) -> str:
+    return removal.advisory_id or "a removal not yet published"

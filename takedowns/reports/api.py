@@ -65,6 +65,7 @@ class ReportCreate(APIView):
             category=data["category"],
             description=data["description"],
             lines=data["lines"],
+            file_lines=data["file_lines"],
             versions=data["versions"],
             contact_name=data.get("contact_name", ""),
             contact_email=data.get("contact_email", ""),

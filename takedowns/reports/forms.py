@@ -55,7 +55,7 @@ class CategoryChoice(CategoryField):
 
 
 class ReportForm(forms.Form):
-    """What is wrong with which rows. After `is_valid`, `lines` holds the items, one a line."""
+    """What is wrong with which rows. After `is_valid`, `lines` are those pasted, `file_lines` those of a file if any."""
 
     dataset = forms.ModelChoiceField(
         Dataset.objects.none(),
@@ -92,13 +92,14 @@ class ReportForm(forms.Form):
         widget=forms.Textarea(attrs={"class": "code", "spellcheck": "false", "autocapitalize": "off"}),
         help_text=(
             "A URL (https://…), or host:img.example.com, domain:example.com, md5:…, sha256:…, id:…. "
-            f"At most {MAX_ITEMS:,} lines."
+            f"At most {MAX_ITEMS:,} lines. To have only one cell of a row emptied, name its column before it: "
+            "cell:caption https://…; to have one entry of a list dropped, write element: before it."
         ),
     )
     file = forms.FileField(
         label="Or a text file with one a line",
         required=False,
-        help_text="Plain text in UTF-8. Its lines are counted on from those that you paste above.",
+        help_text="Plain text in UTF-8, written as above.",
         error_messages={"empty": "The file is empty."},
     )
     description = forms.CharField(
@@ -121,6 +122,7 @@ class ReportForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.lines: list[str] = []
+        self.file_lines: list[str] | None = None
         public = Version.objects.visible_to(user).exclude(status="draft")
         chosen: dict[str, Any] = self.fields
         chosen["items"].one_of = chosen["file"].one_of = True
@@ -146,9 +148,10 @@ class ReportForm(forms.Form):
         self.lines = lines_of(cleaned.get("items") or "")
         if cleaned.get("file"):
             try:
-                self.lines += lines_of_file(cleaned["file"])
+                self.file_lines = lines_of_file(cleaned["file"])
             except Refused as refused:
                 self.add_error("file", str(refused))
-        if not any(line.strip() for line in self.lines) and not self.errors.keys() & {"items", "file"}:
+        lines = [*self.lines, *(self.file_lines or ())]
+        if not any(line.strip() for line in lines) and not self.errors.keys() & {"items", "file"}:
             self.add_error("items", "Name at least one row: paste it here or attach a file.")
         return cleaned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 from django.utils import timezone
@@ -31,10 +32,19 @@ class Outcome(models.TextChoices):
 
     PENDING = "pending", "Not decided yet"
     REMOVE = "remove", "Remove"
+    REDACT = "redact", "Redact"
     REJECT = "reject", "Kept: not removed"
     INVALID = "invalid", "Could not be read"
     DUPLICATE = "duplicate", "Named twice in this report"
     NOT_FOUND = "not_found", "In no version of this dataset"
+
+
+class Target(models.TextChoices):
+    """What an item asks to go: rows, or only one cell of each of them, or only one element of a list."""
+
+    ROW = "row", "Row"
+    CELL = "cell", "Cell"
+    ELEMENT = "element", "Element of a list"
 
 
 class Category(models.Model):
@@ -83,6 +93,9 @@ class Report(models.Model):
     # Counted once at intake: lines never change afterwards, and a queue must not count 100,000 of them.
     items_total = models.PositiveIntegerField(help_text="Lines that were not empty")
     items_readable = models.PositiveIntegerField(help_text="Distinct lines that could be read")
+    pasted_lines = models.PositiveIntegerField(
+        null=True, help_text="Lines before those of the attached file; null where there was no file"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     due_at = models.DateTimeField(help_text="When the decision is due by the category's clock")
 
@@ -113,6 +126,14 @@ class Item(models.Model):
         max_length=20, blank=True, help_text="Key kind: url.c1.sha256, host.c1, content.md5 …"
     )
     key = models.BinaryField(null=True)
+    target = models.CharField(max_length=10, choices=Target, default=Target.ROW)
+    column = models.CharField(max_length=200, blank=True, help_text="Column of the cell that it names")
+    redacted = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="With outcome redact: the columns that become null; none means the element that the key names",
+    )
     outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.PENDING)
     note = models.CharField(max_length=500, blank=True, help_text="Why, shown to the reporter")
 
@@ -127,7 +148,31 @@ class Item(models.Model):
                 condition=models.Q(outcome="invalid") | models.Q(key__isnull=False) & ~models.Q(kind=""),
                 name="item_readable_has_key",
             ),
+            models.CheckConstraint(
+                condition=models.Q(target="cell") & ~models.Q(column="")
+                | ~models.Q(target="cell") & models.Q(target__in=Target.values, column=""),
+                name="item_cell_names_column",
+            ),
+            # Nothing is redacted without saying what: a column, or the very element that the key names.
+            models.CheckConstraint(
+                condition=~models.Q(outcome="redact") | ~models.Q(redacted=[]) | models.Q(target="element"),
+                name="item_redact_names_cells",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.report.number}/{self.position}"
+
+    @property
+    def place(self) -> str:
+        """Where its line stands, as the reporter counts: "line 3", and of what where a file was attached."""
+        return line_place(self.position, self.report.pasted_lines)
+
+
+def line_place(position: int, pasted_lines: int | None) -> str:
+    """Name the line at a position of a report, of which so many lines were pasted before those of a file."""
+    if pasted_lines is None:
+        return f"line {position:,}"
+    if position <= pasted_lines:
+        return f"line {position:,} of the pasted text"
+    return f"line {position - pasted_lines:,} of the file"

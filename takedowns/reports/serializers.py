@@ -29,7 +29,10 @@ class ReportIn(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=MAX_LINE, allow_blank=True),
         required=False,
         max_length=MAX_ITEMS,
-        help_text="A URL, or host:…, domain:…, md5:…, sha256:…, id:…, each",
+        help_text=(
+            "A URL, or host:…, domain:…, md5:…, sha256:…, id:…, each; cell:COLUMN or element: before it asks to redact "
+            "the rows instead of removing them"
+        ),
     )
     file = serializers.FileField(required=False, help_text="Text in UTF-8, an item a line")
     contact_name = serializers.CharField(max_length=200, required=False, allow_blank=True)
@@ -44,7 +47,7 @@ class ReportIn(serializers.Serializer[Any]):
         return category
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Find the dataset and versions that the caller may see, and read the lines into `lines`."""
+        """Find the dataset and versions that the caller may see, and read the lines into `lines`, `file_lines`."""
         user = self.context["request"].user
         dataset = Dataset.objects.visible_to(user).filter(slug=attrs["dataset"]).first()
         if dataset is None:
@@ -56,14 +59,15 @@ class ReportIn(serializers.Serializer[Any]):
                 {"versions": f"These are not versions of {dataset.slug}: {len(missing):,} of {len(names):,}."}
             )
         lines: list[str] = list(attrs.get("items", []))
+        file_lines: list[str] | None = None
         if "file" in attrs:
             try:
-                lines += lines_of_file(attrs["file"])
+                file_lines = lines_of_file(attrs["file"])
             except Refused as refused:
                 raise serializers.ValidationError({"file": str(refused)}) from None
-        if not any(line.strip() for line in lines):
+        if not any(line.strip() for line in [*lines, *(file_lines or ())]):
             raise serializers.ValidationError({"items": "Name at least one row, in `items` or in a `file`."})
-        return attrs | {"dataset": dataset, "versions": versions, "lines": lines}
+        return attrs | {"dataset": dataset, "versions": versions, "lines": lines, "file_lines": file_lines}
 
 
 class ReportOut(serializers.Serializer[Any]):

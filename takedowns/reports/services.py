@@ -14,15 +14,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from expunge.errors import ExpungeError
-from expunge.lists import parse_entry
 from registry.auditlog.services import audit_append
 from registry.lib.copying import copy_rows
 from registry.lib.errors import Refused
 from registry.lib.ids import new_secret, secret_digest, uuid7
 from takedowns.reports.hooks import hooks
-from takedowns.reports.models import Item, Outcome, Report, Source
+from takedowns.reports.models import Item, Outcome, Report, Source, line_place
 from takedowns.reports.numbers import number_next
 from takedowns.reports.refusals import refusal
+from takedowns.reports.targets import read_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 MAX_ITEMS = 100_000
 MAX_LINE = 8_000  # characters; the longest URL that browsers and servers commonly pass
 MAX_KEY_BYTES = 1_000  # an id is its own key, and an index entry of PostgreSQL holds no more than 2,704
-ITEM_COLUMNS = ["report_id", "position", "value", "kind", "key", "outcome", "note"]
+ITEM_COLUMNS = [
+    "report_id", "position", "value", "kind", "key", "target", "column", "redacted", "outcome", "note",
+]  # fmt: skip
+
+
+_Names = tuple[str, bytes, str, str]  # kind, key, target, column
 
 
 def report_create(
@@ -45,6 +50,7 @@ def report_create(
     category: Category,
     description: str,
     lines: Iterable[str],
+    file_lines: Sequence[str] | None = None,
     versions: Sequence[Version] = (),
     source: Source = Source.ARTICLE_16_NOTICE,
     contact_name: str = "",
@@ -52,8 +58,8 @@ def report_create(
 ) -> tuple[Report, str]:
     """Take a report in and return it with the secret of its status link, which is not stored.
 
-    `lines` holds an item each, as `expunge.lists.parse_entry` reads them, at most MAX_ITEMS that are not empty; the
-    place of a line in `lines`, from 1, stays the item's position. Raises Refused where the category is not taken here,
+    `lines` hold an item each, as `targets.read_line` reads them, and `file_lines` those of an attached file, at most
+    MAX_ITEMS in all that are not empty. The place of a line among all of them, from 1, stays the item's position. Raises Refused where the category is not taken here,
     where the versions are of another dataset, where there are too many lines, or none that can be read.
     """
     if answer := refusal(category):
@@ -61,10 +67,12 @@ def report_create(
     if any(version.dataset_id != dataset.pk for version in versions):
         raise Refused("A version named in the report belongs to another dataset. Nothing was kept.")
     report_id, now, secret = uuid7(), timezone.now(), new_secret()
-    items = list(_items(report_id, lines))
+    pasted = list(lines)
+    pasted_lines = None if file_lines is None else len(pasted)
+    items = list(_items(report_id, [*pasted, *(file_lines or ())], pasted_lines))
     readable = sum(item.outcome == Outcome.PENDING for item in items)
     if not readable:
-        raise Refused(_nothing_readable(items))
+        raise Refused(_nothing_readable(items, pasted_lines))
     with transaction.atomic():
         # The items go first and the number last: the foreign key is checked at the commit, and the counter row is then
         # locked for a moment only, not while 100,000 lines are written.
@@ -81,6 +89,7 @@ def report_create(
             token_digest=secret_digest(secret),
             items_total=len(items),
             items_readable=readable,
+            pasted_lines=pasted_lines,
             created_at=now,
             due_at=now + timedelta(hours=category.clock_hours),
         )
@@ -97,9 +106,9 @@ def report_create(
     return report, secret
 
 
-def _items(report_id: UUID, lines: Iterable[str]) -> Iterator[Item]:
+def _items(report_id: UUID, lines: Iterable[str], pasted_lines: int | None) -> Iterator[Item]:
     """Read lines into items that are not stored yet. Raises Refused at the first line beyond MAX_ITEMS."""
-    seen: dict[tuple[str, bytes], int] = {}
+    seen: dict[_Names, int] = {}
     count = 0
     for position, line in enumerate(lines, start=1):
         value = line.strip()
@@ -119,14 +128,14 @@ def _items(report_id: UUID, lines: Iterable[str]) -> Iterator[Item]:
         elif stored != value:
             item.outcome, item.note = Outcome.INVALID, "Holds characters that no URL or hash can hold."
         else:
-            _read(item, seen)
+            _read(item, seen, pasted_lines)
         yield item
 
 
-def _read(item: Item, seen: dict[tuple[str, bytes], int]) -> None:
-    """Give an item its key, or the outcome that says why it has none. `seen` maps a key to its first position."""
+def _read(item: Item, seen: dict[_Names, int], pasted_lines: int | None) -> None:
+    """Give an item its key, or the outcome that says why it has none. `seen` maps what was named to its first position."""
     try:
-        entry = parse_entry(item.value)
+        named, entry = read_line(item.value)
     except ExpungeError as error:
         item.outcome, item.note = Outcome.INVALID, str(error)[:500]
         return
@@ -134,14 +143,16 @@ def _read(item: Item, seen: dict[tuple[str, bytes], int]) -> None:
         item.outcome, item.note = Outcome.INVALID, f"Longer than an id can be ({MAX_KEY_BYTES:,} bytes)."
         return
     item.kind, item.key = entry.kind.value, entry.key
-    first = seen.setdefault((item.kind, entry.key), item.position)
+    item.target, item.column = named.target, named.column
+    first = seen.setdefault((item.kind, entry.key, item.target, item.column), item.position)
     if first != item.position:
-        item.outcome, item.note = Outcome.DUPLICATE, f"The same as line {first:,}."
+        item.outcome, item.note = Outcome.DUPLICATE, f"The same as {line_place(first, pasted_lines)}."
 
 
-def _nothing_readable(items: Sequence[Item]) -> str:
+def _nothing_readable(items: Sequence[Item], pasted_lines: int | None) -> str:
     if not items:
         return "A report needs at least one item: a URL, host:…, domain:…, md5:… or another key, one a line."
     first = items[0]
     none = "The only line could not" if len(items) == 1 else f"None of the {len(items):,} lines could"
-    return f"{none} be read. Line {first.position:,}: {first.note} Nothing was kept."
+    place = line_place(first.position, pasted_lines).capitalize()
+    return f"{none} be read. {place}: {first.note} Nothing was kept."

@@ -60,6 +60,7 @@ def _report_send(request: HttpRequest) -> HttpResponse:
             category=given["category"],
             description=given["description"],
             lines=form.lines,
+            file_lines=form.file_lines,
             versions=list(given["versions"]),
             contact_name=given["contact_name"],
             contact_email=given["contact_email"],

@@ -21,6 +21,7 @@ from registry.datasets.selectors import diffs_by_version, version_list
 from registry.jobs.models import Job
 from registry.jobs.services import ALIVE
 from registry.lib.pagination import page_of
+from registry.links.distributions.views import distributions_context
 from takedowns.lookup.selectors import standings
 from takedowns.releases.files import release_files, shards_by_path
 from takedowns.releases.forms import BuildForm
@@ -86,6 +87,7 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "drawing": drawing,
             "advisories": page_of(request, advisories, param="advisories"),
             "may_write": may_release(request.user, dataset),
+            **distributions_context(request.user, dataset),
             "crumbs": [("Datasets", reverse("dataset_list"))],
         },
     )
@@ -204,6 +206,7 @@ def advisory_detail(request: HttpRequest, advisory_id: str) -> HttpResponse:
             "removal": removal,
             "rows": page_of(request, rows, param="versions"),
             "total": sum(row.rows for row in bases),
+            "redacted": sum(row.redacted_rows for row in bases),
             "bases": len(bases),
             "unfixed": [row for row, fix in rows if fix is None],
             "crumbs": [("Advisories", reverse("advisory_list"))],

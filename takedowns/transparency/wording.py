@@ -56,10 +56,15 @@ class Answer:
 
 
 def rows_that_must_go(standing: Standing) -> str:
-    """How many rows of a version must go, and by how many advisories."""
-    rows = counted(standing.rows, "row")
+    """How many rows of a version must go, of how many others cells, and by how many advisories."""
     at_most = "" if standing.exact else "At most "
-    return f"{at_most}{rows} of this version must go, by {counted(len(standing.advisories), 'advisory', 'advisories')}."
+    by = f"by {counted(len(standing.advisories), 'advisory', 'advisories')}"
+    if not standing.redacted_rows:
+        return f"{at_most}{counted(standing.rows, 'row')} of this version must go, {by}."
+    cells = f"cells of {'at most ' if not standing.exact else ''}{counted(standing.redacted_rows, 'row')}"
+    if not standing.rows:
+        return f"{cells.capitalize()} of this version must go, {by}."
+    return f"{at_most}{counted(standing.rows, 'row')} of this version must go, and {cells} more, {by}."
 
 
 def dataset_answer(standing: Collection[Standing]) -> Answer:
@@ -110,6 +115,8 @@ def version_answer(standing: Standing, use: Version | None) -> Answer:
 def release_answer(release: Release, standing: Standing) -> Answer:
     """What to do with a release."""
     left_out = f"It leaves out {counted(release.rows_removed, 'row')} of {release.base.name}"
+    if release.cells_redacted:
+        left_out += f", and {counted(release.cells_redacted, 'cell')} of rows that stay"
     if release.state == ReleaseState.PUBLISHED:
         if standing.affected:
             return version_answer(standing, None)

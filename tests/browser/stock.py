@@ -12,7 +12,7 @@ from django.utils import timezone
 from registry.datasets.models import LineageKind, Version, VersionStatus
 from registry.jobs.models import Job, JobState
 from registry.jobs.services import job_run
-from registry.links.models import Link
+from registry.links.models import Host, Link
 from registry.links.panel import panel_draw
 from registry.links.states import LinkState
 from registry.links.tasks import links_check  # noqa: F401  -- the module says how its jobs are done
@@ -76,6 +76,7 @@ def make_stock(setting: Setting, release: Release) -> Stock:
     advisory.refresh_from_db()
     assert advisory.advisory_id
     _with_links(setting, base)
+    watched = _watched(setting)
     public = {
         "home": reverse("home"),
         "search that finds": reverse("search") + "?q=set",
@@ -84,6 +85,8 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "dataset": of_dataset("dataset_detail"),
         "version": of_dataset("version_detail", base.name),
         "links": of_dataset("version_links", base.name),
+        "links since another version": reverse("version_links", args=[watched.dataset.slug, watched.name]),
+        "host": reverse("host_detail", args=["h1.example.com"]),
         "who asks for links": reverse("about_links"),
         "release": of_dataset("release_detail", release.version.name),
         "advisories": reverse("advisory_list"),
@@ -107,6 +110,17 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "version to register": of_dataset("version_create"),
         "draft": of_dataset("version_detail", draft.name),
         "links of a draft": of_dataset("version_links", draft.name),
+        "hosts of links": reverse("version_link_hosts", args=[watched.dataset.slug, watched.name]),
+        "hosts of links without a match": reverse(
+            "version_link_hosts", args=[watched.dataset.slug, watched.name]
+        )
+        + "?q=zzz",
+        "links of a watched version": reverse("version_links", args=[watched.dataset.slug, watched.name]),
+        "host for members": reverse("host_detail", args=["h1.example.com"]),
+        "case about dead links": reverse("own_initiative", args=[watched.dataset.slug, watched.name, "dead"]),
+        "case about nothing": reverse(
+            "own_initiative", args=[watched.dataset.slug, watched.name, "replaced"]
+        ),
         "draft to read again": of_dataset("version_retry", draft.name),
         "version that waits for a release": reverse("version_detail", args=[waiting.slug, "2026-01-01"]),
         "lineage to record": of_dataset("lineage_create"),
@@ -116,6 +130,31 @@ def make_stock(setting: Setting, release: Release) -> Stock:
     if done:
         staff["job done"] = reverse("job_detail", args=[done.pk])
     return Stock(team, dataset, cases["proposed"], public, staff)
+
+
+def _watched(setting: Setting) -> Version:
+    """Two versions of a dataset whose links are checked, the newer one without some of the dead ones; a case names one."""
+    dataset = make_dataset(setting.team.organisation, "watched", name="A watched set")
+    urls = [f"https://h{number % 60}.example.com/{number}.jpg" for number in range(400)]
+    dead = set(urls[::7])
+    versions = [
+        make_version(
+            dataset, name, {"0.csv": [{"url": url} for url in listed]}, dated=name, columns={"url": "url"}
+        )
+        for name, listed in (
+            ("2024-01-01", urls[:300]),
+            ("2025-01-01", [url for url in urls if url not in dead or url in urls[150:]]),
+        )
+    ]
+    for version in versions:
+        job_run(panel_draw(actor=setting.team.maintainer, version=version, size=200).pk)
+    now = timezone.now()
+    Link.objects.filter(url__in=urls).update(state=LinkState.ALIVE, outcome="ok", status=200, checked_at=now)
+    Link.objects.filter(url__in=dead).update(
+        state=LinkState.DEAD, outcome="not_found", status=404, failures=3
+    )
+    Host.objects.filter(name="h1.example.com").update(robots_at=now, robots_status=200)
+    return versions[1]
 
 
 def _with_links(setting: Setting, version: Version) -> None:

@@ -20,16 +20,19 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 BENCHMARKS = ROOT / "benchmarks"
-SHARED = {"data", "measure", "run"}
+SHARED = {"data", "measure", "run", "server"}
 TINY: dict[str, list[str]] = {
     "check": [],
     "clean": [],
     "diff": ["--ordered", "2000"],
+    "dns": [],
     "fetch": [],
     "growth": [],
     "index": ["--keys", "20"],
     "keys": ["--fuzz", "500"],
+    "links": [],
     "memory": [],
+    "sampling": [],
     "splice": [],
     "text": ["--formats", "csv", "jsonl"],
     "verify": [],

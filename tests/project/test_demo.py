@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,14 @@ from registry.accounts.models import Organisation, User
 from registry.embedded import wait_until_stopped
 from registry.embedded.locks import Lock
 from registry.embedded.servers import ROOT
+from takedowns.management.commands.demo import Command
 from takedowns.management.demo import generate, people
+from takedowns.management.demo.client import Client
 from takedowns.management.demo.journal import Journal
 from takedowns.management.demo.report import table
 from takedowns.management.demo.steps import StepFailed, expect
+from takedowns.management.demo.street import Street
+from takedowns.management.demo.street import planted as planted_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +198,33 @@ def test_numbers_are_aligned_to_the_right() -> None:
     assert table([("a", "1,000", "x"), ("bb", "-5", "yy")]) == ["a   1,000  x", "bb     -5  yy"]
 
 
+def test_the_servers_of_the_links_answer_what_is_planted_and_keep_a_log() -> None:
+    with Street() as street:
+        one = next(one for one in planted_links(street.port) if one.state == "moved")
+        client = Client(f"http://{one.host}:{street.port}")
+        assert client.status(one.path) == 301
+        assert street.unwanted() == 0
+        assert client.status("/private/0.jpg") == 200
+        assert [(asked.method, asked.host) for asked in street.log] == [("GET", one.host)] * 2
+        assert street.unwanted() == 1
+        assert street.shortest_pause() < 1
+        with pytest.raises(StepFailed, match="taken by another program"):
+            Street(street.port)
+
+
+def test_a_finished_demo_is_shown_though_its_port_is_taken(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.json")
+    with Street() as taken:
+        journal.keep_street_port(taken.port)
+        with pytest.raises(StepFailed, match="taken by another program"):
+            Command().street(journal)
+        journal.finish("today")
+        with Command().street(journal) as street:
+            assert street.port != taken.port
+    with Command().street(journal) as street:
+        assert street.port == taken.port
+
+
 @pytest.mark.demo
 def test_the_whole_job_runs_and_a_second_run_shows_it(var: Path) -> None:
     first = run_demo(var)
@@ -207,11 +239,18 @@ def test_the_whole_job_runs_and_a_second_run_shows_it(var: Path) -> None:
     ]
     for status in ("exit status 1", "exit status 0", "EXP-", "demo-noor"):
         assert status in first.stdout
+    states = Counter(one.state for one in planted_links(8099))
+    links = {"alive": "alive", "moved": "moved", "failing": "failing", "cannot be told": "unverifiable"}
+    for label, state in links.items():
+        # The link that somebody reported cannot be told either: nobody asked for it.
+        assert figures(first.stdout, label) == [states[state] + (state == "unverifiable")]
+    assert "none for the link that was reported, none for what robots.txt denies" in first.stdout
+    assert "/datasets/demo-links/versions/2024-03/links/" in first.stdout
 
     second = run_demo(var)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "Nothing is repeated" in second.stdout
-    for line in ("before", "removed", "after"):
+    for line in ("before", "removed", "after", *links):
         assert figures(second.stdout, line) == figures(first.stdout, line)
 
     wait_until_stopped(var)

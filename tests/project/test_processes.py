@@ -111,7 +111,15 @@ def test_a_web_that_cannot_start_is_said_plainly(servers: Servers, tmp_path: Pat
 
 def test_beat_looks_for_releases_only_when_told_how_often(settings: Settings) -> None:
     settings.RELEASE_SCHEDULE = 0
-    assert set(beat_schedule()) == {"jobs_resume", "links_wake", "links_tidy"}
+    always = {
+        "jobs_resume",
+        "links_wake",
+        "links_prioritise",
+        "links_tidy",
+        "domains_wake",
+        "takeovers_sweep",
+    }
+    assert set(beat_schedule()) == always
     settings.RELEASE_SCHEDULE = 60
     assert beat_schedule()["releases_due"]["schedule"] == 60
 

@@ -12,6 +12,8 @@ from registry.accounts.models import Role, User
 from registry.accounts.services import api_key_create
 from registry.datasets.models import VersionStatus
 from registry.jobs.models import Job
+from registry.links.distributions.models import DistributionKind
+from registry.links.distributions.services import distribution_add
 from takedowns.releases import services as releases
 from tests.factories import (
     make_dataset,
@@ -82,6 +84,12 @@ def world(db: None, settings: LazySettings, tmp_path: Path, keys: KeyFiles) -> W
     key, _ = api_key_create(actor=team.staff, name="a program")
     own = {"slug": "open-set", "name": release.version.name}
     coming = {"slug": "open-set", "name": unpublished.version.name}
+    place = distribution_add(
+        actor=team.maintainer,
+        version=base,
+        url="https://mirror.example.org/base",
+        kind=DistributionKind.MIRROR,
+    )
     others = make_organisation()
     return World(
         args={
@@ -91,6 +99,8 @@ def world(db: None, settings: LazySettings, tmp_path: Path, keys: KeyFiles) -> W
             "member": {"slug": team.organisation.slug, "member_id": team.staff.memberships.get().pk},
             "job": {"job_id": job.pk},
             "job pk": {"pk": job.pk},
+            "host": {"name": "img.example.com"},
+            "findings": {"slug": "open-set", "name": base.name, "finding": "dead"},
             "dataset": {"slug": "open-set"},
             "hidden": {"slug": "hidden-set"},
             "version": {"slug": "open-set", "name": base.name},
@@ -107,6 +117,7 @@ def world(db: None, settings: LazySettings, tmp_path: Path, keys: KeyFiles) -> W
             "unpublished key": coming | {"key": "minisign.pub"},
             "advisory": {"advisory_id": published.advisory_id},
             "unpublished removal": {"advisory_id": str(removal.pk)},
+            "place": {"slug": "open-set", "name": base.name, "pk": place.pk},
             "shard": {"digest": base.version_shards.get().shard_id},
             "draft shard": {"digest": draft.version_shards.get().shard_id},
         },

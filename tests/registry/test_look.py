@@ -112,6 +112,19 @@ class TestNumbers:
         assert look.percent(0.3, 0) == "30%"
 
     @pytest.mark.parametrize(
+        ("change", "text"),
+        [
+            (0.032, "+3.2 points"),
+            (-0.2, "\N{MINUS SIGN}20.0 points"),
+            (-0.0001, "0.0 points"),
+            (0, "0.0 points"),
+            (None, DASH),
+        ],
+    )
+    def test_it_gives_a_difference_of_shares_its_sign(self, change: float | None, text: str) -> None:
+        assert look.points(change) == text
+
+    @pytest.mark.parametrize(
         ("value", "text"),
         [
             (0, "0 s"),

@@ -18,12 +18,14 @@ certificates are verified. `docs/design/outgoing-http.md` has the reasons.
     result = fetch(Request(url, method="POST", headers={...}, body=payload))      # one, from plain code
 
 A result is a `Response` (an answer of whatever status) or a `Refused` (none, and the rule or failure that is why).
-Neither raises for anything that a URL, a name server or a server does.
+Neither raises for anything that a URL, a name server or a server does. `check` and `redirected` are the URL gate by
+itself, for who follows redirects himself; they raise `Stop`.
 """
 
 from registry.lib.safe_http.client import Client, fetch
 from registry.lib.safe_http.policy import Policy
-from registry.lib.safe_http.results import Headers, Hop, Limits, Outcome, Refused, Request, Response
+from registry.lib.safe_http.results import Headers, Hop, Limits, Outcome, Refused, Request, Response, Stop
+from registry.lib.safe_http.urls import check, redirected
 
 __all__ = [
     "Client",
@@ -35,5 +37,8 @@ __all__ = [
     "Refused",
     "Request",
     "Response",
+    "Stop",
+    "check",
     "fetch",
+    "redirected",
 ]

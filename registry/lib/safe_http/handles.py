@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
 
 import pycurl
 
@@ -14,6 +14,7 @@ from registry.lib.safe_http.results import Outcome, Stop
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from registry.lib.safe_http.policy import Policy
     from registry.lib.safe_http.results import Limits, Method
@@ -39,8 +40,7 @@ _UNREACHABLE = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What one hop answered; `head` is its header lines."""
 
     status: int
@@ -66,20 +66,25 @@ class Handle:
         "header_lines",
         "limits",
         "lines",
+        "method",
+        "milliseconds",
+        "opened",
         "overflow",
         "port",
-        "post",
         "size",
         "strayed",
     )  # fmt: skip
 
-    done: asyncio.Future[int]
+    done: asyncio.Future[Answer]
 
-    def __init__(self, policy: Policy, method: Method) -> None:
+    def __init__(self, policy: Policy, method: Method, opened: Callable[[], object] = lambda: None) -> None:
+        """`opened()` is called before each new socket."""
         self.curl = pycurl.Curl()
+        self.opened = opened
         self.header_lines: list[str] | None = None
+        self.milliseconds = 0
         self.limits: Limits | None = None
-        self.post = method == "POST"
+        self.method = method
         self._set_up(policy, method)
         self.forget()
 
@@ -118,9 +123,9 @@ class Handle:
             option(pycurl.HTTPGET, 1)
 
     def prepare(
-        self, target: Target, address: str, *, headers: list[str], body: bytes, limits: Limits, seconds: float
+        self, target: Target, address: str, *, lines: list[str], body: bytes, limits: Limits, seconds: float
     ) -> None:
-        """Set what this request asks for."""
+        """Set what this request asks for, as far as it is not what the last one asked for."""
         option = self.curl.setopt
         self.address = address
         self.port = target.port
@@ -129,16 +134,19 @@ class Handle:
         option(pycurl.URL, target.url)
         pinned = f"[{address}]" if ":" in address else address
         option(pycurl.CONNECT_TO, [f"::{pinned}:{target.port}"])  # whatever host and port: only ever here
-        if headers is not self.header_lines:
-            option(pycurl.HTTPHEADER, headers)
-            self.header_lines = headers
-        option(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
+        if lines is not self.header_lines:
+            option(pycurl.HTTPHEADER, lines)
+            self.header_lines = lines
+        milliseconds = ceil(seconds * 1000)
+        if milliseconds != self.milliseconds:
+            option(pycurl.TIMEOUT_MS, milliseconds)
+            self.milliseconds = milliseconds
         if limits is not self.limits:
             option(pycurl.CONNECTTIMEOUT_MS, max(1, int(limits.connect_seconds * 1000)))
             option(pycurl.LOW_SPEED_LIMIT, limits.slow_bytes)
             option(pycurl.LOW_SPEED_TIME, limits.slow_seconds)
             self.limits = limits
-        if self.post:
+        if self.method == "POST":
             option(pycurl.POSTFIELDS, body)
 
     def forget(self) -> None:
@@ -159,6 +167,7 @@ class Handle:
         if wanted.addr[0] != self.address or wanted.addr[1] != self.port:
             self.strayed = True
             return _SOCKET_BAD
+        self.opened()
         try:
             return _Lent(wanted.family, wanted.socktype, wanted.protocol)
         except OSError as error:
@@ -239,6 +248,8 @@ def _last_head(lines: list[bytes]) -> bytes:
 
     Raises Stop for a head that has no end, which libcurl takes as it is.
     """
+    if lines and lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1:  # nearly always
+        return b"".join(lines[1:-1])
     head = b"".join(lines)
     start = head.find(b"\n", head.rfind(b"\nHTTP/") + 1)
     end = _EMPTY_LINE.search(head, start)

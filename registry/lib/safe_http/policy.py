@@ -59,13 +59,12 @@ class Policy:
         return found if Path(found).is_file() else ""
 
     @cached_property
-    def _own(self) -> frozenset[str]:
-        return frozenset(name for name in self.own_names if name)
+    def _own(self) -> tuple[str, ...]:
+        return tuple(f".{name}" for name in self.own_names if name)
 
     def is_own_name(self, host: str) -> bool:
         """Tell whether `host` is this site's name or below one."""
-        own = self._own
-        return bool(own) and (host in own or any(host.endswith(f".{name}") for name in own))
+        return f".{host}".endswith(self._own)
 
     def refuses(self, address: str, port: int) -> str | None:
         """Return the rule that refuses to connect to `address` (canonical) and `port`, or None."""
@@ -78,7 +77,7 @@ def read_test_targets(written: Iterable[str]) -> frozenset[tuple[str, int]]:
     """Read `127.0.0.1:8099` or `[::1]:8099`. Raises ValueError for anything that is not loopback."""
     targets = set()
     for text in written:
-        address, port = _endpoint(text)
+        address, port = endpoint(text)
         if port is None or not ip_address(address).is_loopback:
             raise ValueError(f"not a loopback address with a port: {text!r}")
         targets.add((address, port))
@@ -87,11 +86,11 @@ def read_test_targets(written: Iterable[str]) -> frozenset[tuple[str, int]]:
 
 def _name_server(text: str) -> str:
     """Check one of NAME_SERVERS and return it. Raises ValueError."""
-    _endpoint(text)
+    endpoint(text)
     return text
 
 
-def _endpoint(text: str) -> tuple[str, int | None]:
+def endpoint(text: str) -> tuple[str, int | None]:
     """Read `address`, `address:port` or `[address]:port`. Raises ValueError."""
     found = _ENDPOINT.fullmatch(text.strip())
     if found is None or (found["port"] and not 0 < int(found["port"]) < 65536):

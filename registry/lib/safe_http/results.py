@@ -24,6 +24,11 @@ _NOT_TO_SET = frozenset({
 })  # fmt: skip
 
 
+# libcurl's own: without these lines it would send some of them with values of its choice.
+_ALWAYS = {"accept": "Accept: */*", "accept-encoding": "Accept-Encoding: identity"}
+_POST_ONLY = {"expect": "Expect:", "content-type": "Content-Type: application/octet-stream"}
+
+
 class Outcome(StrEnum):
     """Why there is no answer; a refusal's `rule` says more."""
 
@@ -78,13 +83,15 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     limits: Limits = DEFAULT_LIMITS
+    # As they are sent, from what was checked: whoever changes his mapping afterwards changes nothing here.
+    lines: list[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.method not in {"GET", "HEAD", "POST"}:
             raise ValueError(f"no such method here: {self.method!r}")
         if self.body and self.method != "POST":
             raise ValueError("only POST has a body")
-        _check_headers(tuple(self.headers.items()))
+        object.__setattr__(self, "lines", header_lines(self.method, tuple(self.headers.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +126,12 @@ class Headers:
         return next(iter(self.all(name)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
-    """An answer. `body` is as sent (never decoded), and `cut` tells that it went on beyond the limit."""
+    """An answer. `body` is as sent (never decoded), and `cut` tells that it went on beyond the limit.
+
+    Not frozen, for millions of these are made: that would take as long as reading the head of one.
+    """
 
     url: str  # of the last hop, as dialled
     status: int
@@ -143,7 +153,7 @@ class Refused:
     seconds: float
 
 
-class Stop(Exception):  # noqa: N818  -- ends one fetch with an answer of its own, and never leaves this package
+class Stop(Exception):  # noqa: N818  -- ends one fetch with an answer of its own; only the URL gate raises it to callers
     """No answer will come: `outcome` and `rule` of the `Refused`."""
 
     def __init__(self, outcome: Outcome, rule: str) -> None:
@@ -152,10 +162,16 @@ class Stop(Exception):  # noqa: N818  -- ends one fetch with an answer of its ow
         self.rule = rule
 
 
-@lru_cache(maxsize=256)  # a batch sends the same few with every request
-def _check_headers(headers: tuple[tuple[str, str], ...]) -> None:
+@lru_cache(
+    maxsize=256
+)  # a batch sends the same few with every request, which a transfer then need not set again
+def header_lines(method: Method, headers: tuple[tuple[str, str], ...]) -> list[str]:
+    """The lines to send, ours among them. Raises ValueError for those that are not the caller's to set, or malformed."""
+    wanted = {**_ALWAYS, **(_POST_ONLY if method == "POST" else {})}
     for name, value in headers:
         if not _NAME.fullmatch(name) or name.lower() in _NOT_TO_SET:
             raise ValueError(f"this header is not the caller's to set: {name!r}")
         if not _VALUE.fullmatch(value):
             raise ValueError(f"not a header's value, printable ASCII without space at its ends: {name}")
+        wanted[name.lower()] = f"{name}: {value}"
+    return list(wanted.values())

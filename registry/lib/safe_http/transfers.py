@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import pycurl
 
 from registry.lib.safe_http.handles import Handle
+from registry.lib.safe_http.results import Stop
 
 if TYPE_CHECKING:
-    from registry.lib.safe_http.handles import Answer
     from registry.lib.safe_http.policy import Policy
-    from registry.lib.safe_http.results import Limits, Method
+    from registry.lib.safe_http.results import Method, Request
     from registry.lib.safe_http.urls import Target
 
 _WATCH = {
@@ -32,6 +32,7 @@ _WATCH = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
     pycurl.POLL_NONE: 0,
 }
+_REMOVE: int = pycurl.POLL_REMOVE
 
 
 class Transfers:
@@ -42,11 +43,13 @@ class Transfers:
         self._loop = asyncio.get_running_loop()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, pool_size)
         self._multi.setopt(pycurl.M_PIPELINING, 0)
         self._epoll = select.epoll()
         self._watched: set[int] = set()
+        # What the epoll is sure to watch each socket for, which then need not be said again. Forgotten whenever a socket is
+        # opened: it may have the number of one that was closed since, of which the epoll then knows nothing any more.
+        self._registered: dict[int, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = math.inf
         self._wakes_soon = False
@@ -70,65 +73,65 @@ class Transfers:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    async def dial(
-        self,
-        target: Target,
-        address: str,
-        *,
-        method: Method,
-        headers: list[str],
-        body: bytes,
-        limits: Limits,
-        seconds: float,
-    ) -> Answer:
-        """Ask `target` at `address`, which was judged; `seconds` is what is left of the whole time.
+    def dial(
+        self, target: Target, address: str, *, request: Request, lines: list[str], seconds: float
+    ) -> Handle:
+        """Ask `target` at `address`, which was judged, sending header `lines`; `seconds` is what is left of the whole time.
 
-        Raises Stop with the outcome, and OSError when this process cannot open a socket at all.
+        The handle's `done` then has the answer, or raises Stop with the outcome, or OSError when this process cannot open
+        a socket at all. Whoever stops waiting for it calls `abandon`.
         """
-        idle = self._idle[method]
-        handle = idle.pop() if idle else Handle(self.policy, method)
-        handle.prepare(target, address, headers=headers, body=body, limits=limits, seconds=seconds)
+        idle = self._idle[request.method]
+        handle = idle.pop() if idle else Handle(self.policy, request.method, self._registered.clear)
+        handle.prepare(
+            target, address, lines=lines, body=request.body, limits=request.limits, seconds=seconds
+        )
         handle.done = self._loop.create_future()
-        curl = handle.curl
-        self._running[curl] = handle
-        self._multi.add_handle(curl)
-        try:
-            error = await handle.done
-        except asyncio.CancelledError:
-            if self._running.pop(curl, None) is not None:  # else `close` was first
-                self._multi.remove_handle(curl)
-            curl.close()
-            raise
-        try:
-            return handle.answer(error)
-        finally:
-            handle.forget()
-            idle.append(handle)
+        self._running[handle.curl] = handle
+        self._multi.add_handle(handle.curl)
+        if not self._wakes_soon:
+            self._wake_soon()
+        return handle
+
+    def abandon(self, handle: Handle) -> None:
+        """End a transfer that nobody waits for any more."""
+        if self._running.pop(handle.curl, None) is not None:  # else `close` was first
+            self._multi.remove_handle(handle.curl)
+            handle.curl.close()
 
     def _watch(self, what: int, descriptor: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         """Libcurl says which of its sockets to watch, and for what."""
-        if what == pycurl.POLL_REMOVE:
+        if what == _REMOVE:
             # Mostly a connection that goes back to the pool and is soon used again, or is about to be closed, which the
             # kernel notices by itself: so the epoll keeps it until it has something to say.
             self._watched.discard(descriptor)
             return
         self._watched.add(descriptor)
+        wanted = _WATCH[what]
+        before = self._registered.get(descriptor)
+        if wanted == before:
+            return
+        self._registered[descriptor] = wanted
         try:
-            self._epoll.modify(descriptor, _WATCH[what])
-        except FileNotFoundError:
-            self._epoll.register(descriptor, _WATCH[what])
+            if before is None:
+                self._epoll.register(descriptor, wanted)
+            else:
+                self._epoll.modify(descriptor, wanted)
+        except FileExistsError:
+            self._epoll.modify(descriptor, wanted)
 
-    def _set_timer(self, milliseconds: int) -> None:
-        """Libcurl says when it wants to be called without any socket being ready, in place of what it said before.
+    def _plan(self) -> None:
+        """Let libcurl be called when it next wants to be, whether or not a socket is ready by then.
 
-        Mostly it wants to be called later than before: the event loop's timer is left alone then, and set anew when it
-        fires too early, which is cheaper than to cancel one for every request.
+        It is asked once after each turn of work. To be told at every change (TIMERFUNCTION) would take two calls for each
+        request. The event loop's timer is left alone where the time is later than before, and set anew when it fires too
+        early, which is cheaper than to cancel one for every request.
         """
-        if milliseconds <= 0:  # -1: not at all; 0: now, but not from within its own callback
+        milliseconds = self._multi.timeout()
+        if milliseconds <= 0:  # -1: not at all; 0: now
             self._wake_at = math.inf
             if milliseconds == 0 and not self._wakes_soon:
-                self._wakes_soon = True
-                self._loop.call_soon(self._on_soon)
+                self._wake_soon()
             return
         self._wake_at = self._loop.time() + milliseconds / 1000
         if self._timer is None:
@@ -136,6 +139,11 @@ class Transfers:
         elif self._wake_at < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(self._wake_at, self._on_timer)
+
+    def _wake_soon(self) -> None:
+        """Let libcurl be called in the next turn of the event loop."""
+        self._wakes_soon = True
+        self._loop.call_soon(self._on_soon)
 
     def _on_soon(self) -> None:
         self._wakes_soon = False
@@ -152,11 +160,13 @@ class Transfers:
         if not self._multi.closed:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             self._collect()
+            self._plan()
 
     def _on_ready(self) -> None:
         act = self._multi.socket_action
         for descriptor, event in self._epoll.poll(0):
             if descriptor not in self._watched:
+                self._registered.pop(descriptor, None)
                 with suppress(OSError):
                     self._epoll.unregister(descriptor)
                 continue
@@ -169,6 +179,7 @@ class Transfers:
                 mask |= pycurl.CSELECT_ERR
             act(descriptor, mask)
         self._collect()
+        self._plan()
 
     def _collect(self) -> None:
         """Hand results to those who wait for them."""
@@ -183,5 +194,14 @@ class Transfers:
     def _finish(self, curl: pycurl.Curl, error: int) -> None:
         handle = self._running.pop(curl)
         self._multi.remove_handle(curl)
-        if not handle.done.done():
-            handle.done.set_result(error)
+        if (
+            handle.done.cancelled()
+        ):  # `abandon` comes too late, and must not find the handle at work for another
+            curl.close()
+            return
+        try:
+            handle.done.set_result(handle.answer(error))
+        except (Stop, OSError) as failure:
+            handle.done.set_exception(failure)
+        handle.forget()
+        self._idle[handle.method].append(handle)

@@ -7,7 +7,7 @@ person checks that nothing changed and makes the removal; `case_return` sends it
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
@@ -24,17 +24,21 @@ from registry.lib.errors import Refused
 from takedowns.cases.consequence import consequence_write, preview_digest
 from takedowns.cases.models import Case, Decision, Location
 from takedowns.cases.permissions import require_approver, require_proposer
+from takedowns.cases.redacting import columns_named, require_redactable
 from takedowns.cases.selectors import case_items, decision_open
 from takedowns.cases.services.claim import require_unheld
-from takedowns.cases.services.items import case_lock, items_settle
+from takedowns.cases.services.items import case_lock, items_redact, items_settle
 from takedowns.cases.states import CaseState, case_transition
 from takedowns.removals.services import removal_create
-from takedowns.reports.models import Outcome
+from takedowns.reports.models import Outcome, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from django.db.models import QuerySet
 
     from registry.accounts.models import User
+    from takedowns.reports.models import Item
 
 
 def case_propose(
@@ -45,20 +49,24 @@ def case_propose(
     summary: str,
     default: Outcome = Outcome.REMOVE,
     default_note: str = "",
+    columns: Sequence[str] = (),
     keep: Mapping[int, str] | None = None,
 ) -> Decision:
     """Propose an outcome for every item, with the statement that the reporter reads and the public summary.
 
-    Items that are marked to be kept stay so; `keep` marks more of them, item id -> reason. Every other item whose rows
-    were located gets `default` (`remove`, or `reject` with `default_note`), and one that was found nowhere `not_found`.
-    Raises NotAllowed, or Refused where the case is not in review, somebody else holds it, a text is missing, or its
-    items have not been located in every version that there is now.
+    Items that are marked to be kept or redacted stay so; `keep` marks more of them, item id -> reason. Every other item
+    whose rows were located gets `default`: `remove`, `redact` with `columns`, or `reject` with `default_note`. With the
+    first two, an item that names a cell or an element is redacted as it says. One that was found nowhere is `not_found`.
+    Raises NotAllowed, or Refused where the case is not in review, somebody else holds it, a text or column is missing, a
+    cell cannot be null, or its items have not been located in every version that there is now.
     """
     actor = require_proposer(actor, case)
     if not statement.strip() or not summary.strip():
         raise Refused("A proposal needs a statement of reasons and a public summary.")
-    if default not in {Outcome.REMOVE, Outcome.REJECT}:
-        raise Refused("Located items can be removed or kept, nothing else.")
+    if default not in {Outcome.REMOVE, Outcome.REDACT, Outcome.REJECT}:
+        raise Refused("Located items can be removed, redacted or kept, nothing else.")
+    if default == Outcome.REDACT and not columns_named(columns):
+        raise Refused("Name the columns that become null.")
     if default == Outcome.REJECT and not default_note.strip():
         raise Refused("Say why the located rows are kept: the reporter reads it.")
     with transaction.atomic():
@@ -66,20 +74,18 @@ def case_propose(
         require_unheld(case, actor)
         _require_located(case)
         _keep(case, keep or {})
-        pending = case_items(case).filter(outcome=Outcome.PENDING)
-        located = Exists(Location.objects.filter(case=case, item=OuterRef("pk")))
-        pending.filter(~located).update(outcome=Outcome.NOT_FOUND)
-        note = default_note.strip()[:500] if default == Outcome.REJECT else ""
-        pending.filter(located).update(outcome=default, note=note)
-        rows = consequence_write(case)
-        bases = Version.objects.filter(pk__in=rows, base=None).values_list("pk", flat=True)
+        _settle_unmarked(case, default, default_note, columns)
+        require_redactable(case)
+        effects = consequence_write(case)
+        bases = Version.objects.filter(pk__in=effects, base=None).values_list("pk", flat=True)
         decision = Decision.objects.create(
             case=case,
             proposer=actor,
             statement=statement.strip(),
             summary=summary.strip(),
             preview=preview_digest(case),
-            rows=sum(rows[base] for base in bases),
+            rows=sum(effects[base].rows for base in bases),
+            redacted_rows=sum(effects[base].redacted_rows for base in bases),
         )
         case_transition(case, CaseState.PROPOSED, claimed_by=None, claimed_until=None)
         outcomes = case_items(case).order_by().values_list("outcome").annotate(items=Count("pk"))
@@ -88,7 +94,7 @@ def case_propose(
             action="case_propose",
             subject=case,
             organisation=case.dataset.organisation,
-            data={"decision": str(decision.pk), "rows": decision.rows, "outcomes": dict(outcomes)},
+            data=_figures(decision) | {"outcomes": dict(outcomes)},
         )
     return decision
 
@@ -118,14 +124,18 @@ def case_approve(*, actor: User | None, case: Case, preview: str) -> Case:
         decision.save(update_fields=["approver", "approved_at"])
         case_transition(case, CaseState.DECIDED, decided_at=now, claimed_by=None, claimed_until=None)
         keys = case_items(case).filter(outcome=Outcome.REMOVE).values_list("kind", "key")
-        if keys.exists():
+        cells = case_items(case).filter(outcome=Outcome.REDACT)
+        if keys.exists() or cells.exists():
+            effects = list(case.consequences.all())
             case.removal = removal_create(
                 actor=actor,
                 dataset=case.dataset,
                 category=case.category,
                 summary=decision.summary,
                 keys=((kind, bytes(key)) for kind, key in keys.iterator() if key is not None),
-                affected=dict(case.consequences.values_list("version_id", "rows")),
+                affected={one.version_id: one.rows for one in effects},
+                redactions=_redactions(cells),
+                redacted={one.version_id: one.redacted_rows for one in effects},
             )
             case.save(update_fields=["removal"])
         else:
@@ -135,7 +145,7 @@ def case_approve(*, actor: User | None, case: Case, preview: str) -> Case:
             action="case_approve",
             subject=case,
             organisation=case.dataset.organisation,
-            data={"decision": str(decision.pk), "rows": decision.rows},
+            data=_figures(decision),
         )
     return case
 
@@ -143,7 +153,7 @@ def case_approve(*, actor: User | None, case: Case, preview: str) -> Case:
 def case_return(*, actor: User | None, case: Case, reason: str) -> Case:
     """Send a proposal back to review with a reason; the proposer may take his own back.
 
-    Marks on items that are kept stay; everything else is open again. Raises NotAllowed, Refused.
+    Items that are kept or redacted stay marked so; everything else is open again. Raises NotAllowed, Refused.
     """
     if not reason.strip():
         raise Refused("Say why it is returned: the proposer reads it.")
@@ -195,6 +205,34 @@ def case_executed(*, actor: User | None, case: Case) -> Case:
             data={"removal": str(case.removal.pk)},
         )
     return case
+
+
+def _settle_unmarked(case: Case, default: Outcome, note: str, columns: Sequence[str]) -> None:
+    """Give every item that is not marked its outcome, by what of it was located and what it names."""
+    located = Exists(Location.objects.filter(case=case, item=OuterRef("pk")))
+    nowhere = case_items(case).filter(~located, outcome__in=[Outcome.PENDING, Outcome.REDACT])
+    nowhere.update(outcome=Outcome.NOT_FOUND, redacted=[])
+    pending = case_items(case).filter(outcome=Outcome.PENDING)
+    if default == Outcome.REJECT:
+        pending.update(outcome=default, note=note.strip()[:500])
+        return
+    items_redact(pending.exclude(target=Target.ROW), [])
+    if default == Outcome.REDACT:
+        items_redact(pending, columns)
+    else:
+        pending.update(outcome=default, note="")
+
+
+def _redactions(items: QuerySet[Item]) -> Iterator[tuple[str, bytes, str]]:
+    """What the items redact, as (kind, key, column); an empty column is what the key matches itself."""
+    for kind, key, columns in items.values_list("kind", "key", "redacted").iterator():
+        for column in columns or [""]:
+            yield kind, bytes(key or b""), column
+
+
+def _figures(decision: Decision) -> dict[str, Any]:
+    """What the log keeps of a decision."""
+    return {"decision": str(decision.pk), "rows": decision.rows, "redacted_rows": decision.redacted_rows}
 
 
 def _require_located(case: Case) -> None:

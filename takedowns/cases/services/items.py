@@ -5,24 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Case as CaseWhen
+from django.db.models import F, Func, Value, When
 
 from registry.auditlog.services import audit_append
 from registry.lib.errors import Refused
 from takedowns.cases.consequence import consequence_write
 from takedowns.cases.models import Case
 from takedowns.cases.permissions import require_staff
+from takedowns.cases.redacting import columns_named, require_redactable
 from takedowns.cases.selectors import case_items
 from takedowns.cases.services.claim import require_unheld
 from takedowns.cases.states import CHANGEABLE, CaseState
-from takedowns.reports.models import Outcome
+from takedowns.reports.models import Item, Outcome, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+
+    from django.db.models import QuerySet
 
     from registry.accounts.models import User
 
 # An item that could be read, and whose outcome the decision has still to settle.
-MARKABLE = (Outcome.PENDING, Outcome.REJECT)
+MARKABLE = (Outcome.PENDING, Outcome.REJECT, Outcome.REDACT)
 
 
 def case_lock(case: Case) -> Case:
@@ -35,16 +40,24 @@ def case_lock(case: Case) -> Case:
 
 
 def item_mark(
-    *, actor: User | None, case: Case, items: Collection[int], outcome: Outcome, note: str = ""
+    *,
+    actor: User | None,
+    case: Case,
+    items: Collection[int],
+    outcome: Outcome,
+    note: str = "",
+    columns: Sequence[str] = (),
 ) -> int:
-    """Mark items of a case: `reject` with the reason for the reporter, or `pending` to take the mark off.
+    """Mark items of a case: `reject` with the reason for the reporter, `redact`, or `pending` to take the mark off.
 
-    Returns how many were marked. Raises NotAllowed, or Refused where the case is not under review, somebody else holds
-    it, the reason is missing or an item is not one of the case's readable ones; nothing is marked then.
+    With `redact` the rows stay and `columns` become null in them; without any, the cell or element that each item names
+    goes. Returns how many were marked. Raises NotAllowed, or Refused where the case is not under review, somebody else
+    holds it, the reason is missing, an item is not one of the case's readable ones, or names no cell and no column is
+    given, or a column is missing or may not be null; nothing is marked then.
     """
     actor = require_staff(actor, case)
     if outcome not in MARKABLE:
-        raise Refused("An item can be marked to be kept, or its mark taken off.")
+        raise Refused("An item can be marked to be kept or redacted, or its mark taken off.")
     if outcome == Outcome.REJECT and not note.strip():
         raise Refused("Say why these rows are kept: the reporter reads it.")
     with transaction.atomic():
@@ -54,7 +67,9 @@ def item_mark(
             raise Refused(
                 f"{case.number} is “{CaseState(case.state).label}”: its items cannot be marked now."
             )
-        marked = items_settle(case, items, outcome, note)
+        marked = items_settle(case, items, outcome, note, columns)
+        if outcome == Outcome.REDACT:
+            require_redactable(case)
         consequence_write(case)
         audit_append(
             actor=actor,
@@ -66,18 +81,38 @@ def item_mark(
     return marked
 
 
-def items_settle(case: Case, items: Collection[int], outcome: Outcome, note: str) -> int:
+def items_settle(
+    case: Case, items: Collection[int], outcome: Outcome, note: str, columns: Sequence[str] = ()
+) -> int:
     """Write one outcome for the given items of a locked case and return how many. Raises Refused if one is not its own."""
     wanted = set(items)
     if not wanted:
         raise Refused("Choose at least one item.")
-    kept_note = note.strip()[:500] if outcome == Outcome.REJECT else ""
-    marked = (
-        case_items(case).filter(pk__in=wanted, outcome__in=MARKABLE).update(outcome=outcome, note=kept_note)
-    )
-    if marked != len(wanted):
+    found = case_items(case).filter(pk__in=wanted, outcome__in=MARKABLE)
+    own = found.count()
+    if own != len(wanted):
         raise Refused(
-            f"These are not items of {case.number} that could be read: {len(wanted) - marked:,} of {len(wanted):,}. "
+            f"These are not items of {case.number} that could be read: {len(wanted) - own:,} of {len(wanted):,}. "
             "Nothing was changed."
         )
-    return marked
+    if outcome == Outcome.REDACT:
+        items_redact(found, columns)
+    else:
+        kept_note = note.strip()[:500] if outcome == Outcome.REJECT else ""
+        found.update(outcome=outcome, note=kept_note, redacted=[])
+    return own
+
+
+def items_redact(items: QuerySet[Item], columns: Sequence[str]) -> None:
+    """Write that cells of these items' rows become null: in `columns` or, without any, what each item names.
+
+    Raises Refused where an item names whole rows and no column is given.
+    """
+    if named := columns_named(columns):
+        items.update(outcome=Outcome.REDACT, note="", redacted=named)
+        return
+    if items.filter(target=Target.ROW).exists():
+        raise Refused("Name the columns to redact: some of these items name whole rows.")
+    own = When(target=Target.CELL, then=Func(F("column"), template="ARRAY[%(expressions)s]"))
+    redacted = CaseWhen(own, default=Value([]), output_field=Item._meta.get_field("redacted"))  # noqa: SLF001  -- _meta is Django's documented API
+    items.update(outcome=Outcome.REDACT, note="", redacted=redacted)

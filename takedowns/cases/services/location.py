@@ -118,7 +118,7 @@ def _locate_once(run: JobRun, case: Case) -> bool:
                 "items": len(items),
                 "versions": len(versions),
                 "affected": len(affected),
-                "rows": sum(affected.values()),
+                "rows": sum(effect.rows for effect in affected.values()),
             },
         )
     return True

@@ -23,9 +23,11 @@ from takedowns.management.demo import people
 from takedowns.management.demo.client import Client
 from takedowns.management.demo.downstream import Downstream
 from takedowns.management.demo.journal import Journal
+from takedowns.management.demo.links import LinkCheck
 from takedowns.management.demo.report import pages, print_report
 from takedowns.management.demo.steps import StepFailed, Steps
 from takedowns.management.demo.story import BASE, Story
+from takedowns.management.demo.street import Street
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -75,11 +77,12 @@ class Command(BaseCommand):
         try:
             journal = Journal(self.folder / "journal.json")
             steps = Steps(self.write, journal)
-            site = self._start(stack, port, steps, journal)
+            street = stack.enter_context(self.street(journal))
+            site = self._start(stack, port, steps, journal, street)
             if journal.finished:
                 self.write(f"\nThe main job was finished on {journal.finished}. Nothing is repeated.")
             else:
-                self._job(site, steps, journal)
+                self._job(site, steps, journal, street)
             print_report(self.write, journal, site.url)
             self._check_pages(site, journal)
             done = True
@@ -94,11 +97,21 @@ class Command(BaseCommand):
             return
         raise CommandError(f"Ended by itself: {', '.join(dead)}. Everything else has been stopped.")
 
-    def _start(self, stack: ExitStack, port: int, steps: Steps, journal: Journal) -> Site:
-        """Set up what a site needs, then start web, worker and beat, with an import folder of the demo's own."""
+    def street(self, journal: Journal) -> Street:
+        """The servers that the links lead to. A job that is finished is shown without them, too."""
+        try:
+            return Street(journal.street_port)
+        except StepFailed:
+            if not journal.finished:
+                raise
+            return Street()
+
+    def _start(self, stack: ExitStack, port: int, steps: Steps, journal: Journal, street: Street) -> Site:
+        """Set up what a site needs, then start web, worker and beat, with an import folder and hosts of the demo's own."""
         environment = {
             "IMPORT_ROOTS": ",".join(map(str, [*settings.IMPORT_ROOTS, self.folder / "imports"])),
             "JOB_STALE_SECONDS": os.environ.get("JOB_STALE_SECONDS", STALE_SECONDS),
+            "LINKS_TEST_TARGETS": street.targets,
         }
         logs = settings.VAR_DIR / "logs"
         site = Site(settings.VAR_DIR, port=port, environment=environment, logs=logs)
@@ -110,6 +123,8 @@ class Command(BaseCommand):
                 steps.say(f"Making keys that sign releases in {settings.MINISIGN_KEY.parent} …")
                 call_command("make_signing_keys", stdout=StringIO())
             journal.belongs_to(str(people.people_make(journal).pk))
+            if not journal.finished:
+                journal.keep_street_port(street.port)
 
         def start() -> None:
             stack.enter_context(site)
@@ -119,7 +134,7 @@ class Command(BaseCommand):
         steps.run("Start web, worker and beat", start)
         return site
 
-    def _job(self, site: Site, steps: Steps, journal: Journal) -> None:
+    def _job(self, site: Site, steps: Steps, journal: Journal, street: Street) -> None:
         """The main job. Raises StepFailed."""
         story = Story(site, self.folder / "imports", journal, steps)
         steps.run("Generate a dataset and a subset of it", story.generate)
@@ -131,6 +146,7 @@ class Command(BaseCommand):
         steps.run("Build, verify and sign the clean releases", story.build)
         steps.run("Publish them, with their advisories", story.publish)
         steps.run("Downstream: bring an old copy to the release", partial(self._downstream, story, steps))
+        steps.run("Re-verify the links of a small dataset", LinkCheck(story, street).run)
         for person in (people.PROPOSER, people.SECOND):
             people.api_keys_revoke(person)
         journal.finish(f"{timezone.now():%Y-%m-%d at %H:%M} UTC")

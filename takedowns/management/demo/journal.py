@@ -42,6 +42,16 @@ class Journal:
         self._save()
 
     @property
+    def street_port(self) -> int:
+        """The port that the demo's links name; 0 before they are made."""
+        return int(self._kept.get("street_port", 0))
+
+    def keep_street_port(self, port: int) -> None:
+        """Keep the port that the links name."""
+        self._kept["street_port"] = port
+        self._save()
+
+    @property
     def seconds(self) -> dict[str, float]:
         """How long each finished step took, by its title, in order."""
         return dict(self._kept.get("seconds", {}))

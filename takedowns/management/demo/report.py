@@ -8,7 +8,9 @@ from django.db.models import Sum
 from django.urls import reverse
 
 from registry.datasets.models import Version
+from registry.links.selectors import version_health
 from takedowns.cases.models import Case
+from takedowns.management.demo.links import LINKED
 from takedowns.management.demo.people import PEOPLE
 from takedowns.management.demo.story import BASE, IMPORTED
 from takedowns.releases.models import Release
@@ -26,6 +28,7 @@ def print_report(write: Callable[[str], None], journal: Journal, url: str) -> No
     """Write the whole report; `url` is where the site is now, without a slash at its end."""
     sections: list[tuple[str, Iterable[str]]] = [
         ("Rows", table(_rows())),
+        (f"Links of {LINKED}, asked once", table(_links())),
         ("Time of each step", table(_times(journal))),
         ("Pages", table((what, f"{url}{path}") for what, path in pages(journal))),
         ("Sign in at", [f"{url}{reverse('sign_in')}", *table(_sign_ins(journal))]),
@@ -60,6 +63,7 @@ def pages(journal: Journal) -> list[tuple[str, str]]:
             (f"advisory {removal}", reverse("advisory_detail", args=[removal.advisory_id]))
             for removal in _removals()
         ),
+        (f"links of {LINKED}", reverse("version_links", args=[LINKED.slug, LINKED.version])),
         ("transparency", reverse("transparency")),
         *(
             (f"status of {number}", reverse("report_status", args=[secret]))
@@ -124,6 +128,19 @@ def _rows() -> list[Line]:
         ),
         line("removed", (release.rows_removed for release in releases)),
         line("after", (release.rows_after for release in releases)),
+    ]
+
+
+def _links() -> list[Line]:
+    """Links of the small dataset by state, and the bounds of what is dead."""
+    health = version_health(Version.objects.get(dataset__slug=LINKED.slug, name=LINKED.version))
+    assert health is not None
+    assert health.estimate is not None
+    bounds = health.estimate
+    return [
+        *((state.label.lower(), f"{count:,}") for state, count in health.counts.items()),
+        ("dead, at least", f"{bounds.dead_at_least:.1%}"),
+        ("dead, at most", f"{bounds.dead_at_most:.1%}"),
     ]
 
 

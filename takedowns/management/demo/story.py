@@ -105,7 +105,7 @@ class Story:
             (BASE, len(self.data.table), SHARDS),
             (SUBSET, len(self.data.subset), 1),
         ):
-            self._register(imported)
+            self.register_version(imported)
             version = self.proposer.get(f"/datasets/{imported.slug}/versions/{imported.version}/")
             expect(f"rows of {imported}", version["rows"], rows)
             expect(f"shards of {imported}", version["shard_count"], shards)
@@ -141,7 +141,7 @@ class Story:
     def locate(self) -> None:
         """Wait until the items of every case are located in every version."""
         for number, report in zip(self.cases, self.data.reports, strict=True):
-            self._finish_job(
+            self.finish_job(
                 "case_locate",
                 reverse("case_detail", args=[number]),
                 partial(self.proposer.post, f"/cases/{number}/locate/"),
@@ -194,7 +194,7 @@ class Story:
         for imported in IMPORTED:
             release = self.release_of(imported)
             if release is None or release["state"] in {"building", "failed"}:
-                self._finish_job(
+                self.finish_job(
                     "release_build",
                     self._release_page(imported),
                     partial(
@@ -218,7 +218,7 @@ class Story:
             release = self.release_of(imported)
             assert release is not None
             if release["state"] != "published":
-                self._finish_job(
+                self.finish_job(
                     "release_publish",
                     self._release_page(imported),
                     partial(
@@ -248,7 +248,8 @@ class Story:
         found = self.proposer.get(f"/datasets/{imported.slug}/releases/")["results"]
         return next((release for release in found if release["base"] == imported.version), None)
 
-    def _register(self, imported: Imported) -> None:
+    def register_version(self, imported: Imported) -> None:
+        """Register a version from its import folder, with its dataset, unless that was done."""
         if self.proposer.find(f"/datasets/{imported.slug}/") is None:
             given = {
                 "organisation": people.ORGANISATION,
@@ -266,7 +267,7 @@ class Story:
         }
         version = self.proposer.find(f"{versions}{imported.version}/")
         if version is None or version["status"] == "draft":
-            self._finish_job(
+            self.finish_job(
                 "version_ingest",
                 reverse("version_detail", args=[imported.slug, imported.version]),
                 lambda: (
@@ -295,7 +296,7 @@ class Story:
 
         return page
 
-    def _finish_job(self, kind: str, page: str | Callable[[], str], start: Callable[[], object]) -> None:
+    def finish_job(self, kind: str, page: str | Callable[[], str], start: Callable[[], object]) -> None:
         """Start a job unless a run before this one did, and wait for its end. Raises StepFailed if it fails."""
         job = self._job(kind, page)
         if job is None or job["state"] == "failed":

@@ -156,7 +156,11 @@ def _verify_again(release: Release, progress: Progress) -> None:
     try:
         with public_files(release) as keys:
             verified = verify_release(
-                folder, minisign_pub=keys.get(MINISIGN), oms_pub=keys.get(OMS), progress=progress
+                folder,
+                minisign_pub=keys.get(MINISIGN),
+                oms_pub=keys.get(OMS),
+                thorough=True,
+                progress=progress,
             )
         same = verified.root == release.root and list_small_files(folder) == release.files
         difference = "" if same else "Its files are not those that were recorded."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
 from datetime import date, timedelta
@@ -17,8 +18,10 @@ import registry.datasets.tasks  # noqa: F401  -- registers the handlers
 from expunge.index import ShardIndexer
 from expunge.index.builder import index_files
 from expunge.keys import KeyKind
+from expunge.lists import parse_entry
 from registry.accounts.models import Role, User
 from registry.datasets import ingest, key_index, store
+from registry.datasets.locating import rows_named
 from registry.datasets.models import Dataset, Shard, Version
 from registry.datasets.services import version_register
 from registry.jobs.models import Job, JobState
@@ -101,6 +104,35 @@ def test_an_ingest_leaves_the_index_of_every_kind_that_its_columns_carry(
         assert set(arrays_of(shard.digest)) == URL_KINDS | {KeyKind.TEXT, KeyKind.MD5}
     assert key_index.index_coverage(version) == (2, 2)
     assert not Job.objects.filter(kind="index_build").exists()
+
+
+def test_what_a_killed_ingest_left_of_another_format_is_not_believed(
+    dataset: Dataset, maintainer: User, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its rows is one further down, and would be looked for where it is not."""
+
+    class KilledError(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise KilledError
+
+    text = "url\n" + "".join(f"https://img.example.com/{n}.jpg\n" for n in range(9))
+    (folder / "0.txt").write_text(text)
+    register(dataset, maintainer)
+    (job,) = Job.objects.all()
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "_check_formats", kill)
+        with pytest.raises(KilledError):
+            job_run(job.pk)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert arrays_of(digest)
+    (folder / "0.txt").rename(folder / "0.csv")
+    version = register(dataset, maintainer, "2")
+    job_run(Job.objects.get(subject_id=version.pk).pk)
+    entry = parse_entry("https://img.example.com/7.jpg")
+    version.refresh_from_db()
+    assert rows_named([version], [entry])[digest].rows.tolist() == [7]
 
 
 def test_many_shards_are_merged(dataset: Dataset, maintainer: User, folder: Path) -> None:

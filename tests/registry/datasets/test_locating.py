@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +13,11 @@ from expunge.index.builder import index_files
 from expunge.keys import KeyKind, canonical_url, url_domain, url_host
 from expunge.lists import Entry
 from expunge.locate import locate
-from registry.accounts.models import Role
 from registry.datasets import key_index, locating, store
 from registry.datasets.locating import rows_named
 from registry.datasets.selectors import version_shards
-from registry.datasets.services import version_register
 from registry.jobs.models import Job
-from tests.factories import make_dataset, make_member, make_rows, make_version, run_jobs
+from tests.factories import make_dataset, make_rows, make_version, run_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -314,29 +311,6 @@ def test_a_key_that_only_begins_like_a_rows_names_nothing() -> None:
     near[-1] ^= 1
     assert named([version], [entry(KeyKind.MD5, bytes(near))]) == {}
     assert not run_jobs()  # it is no reason to build anything
-
-
-@pytest.mark.parametrize("names", [("0.csv", "0.txt"), ("0.txt", "0.csv")])
-def test_the_same_bytes_as_another_format_are_other_rows(names: tuple[str, str], imports: Path) -> None:
-    dataset = make_dataset()
-    versions = []
-    for name in names:
-        (imports / name).write_text("url\n" + "".join(f"https://img.example.com/{n}.jpg\n" for n in range(9)))
-        versions.append(
-            version_register(
-                actor=make_member(dataset.organisation, Role.MAINTAINER),
-                dataset=dataset,
-                name=name,
-                dated=date(2025, 1, 1),
-                source=name,
-            )
-        )
-        run_jobs()
-    entries = [url_entry("https://img.example.com/7.jpg")]
-    for version, name in zip(versions, names, strict=True):
-        version.refresh_from_db()
-        (rows,) = named([version], entries).values()
-        assert rows == {(7 if name == "0.csv" else 8, 0)}
 
 
 def test_an_object_that_was_changed_is_not_answered_for_by_its_index() -> None:

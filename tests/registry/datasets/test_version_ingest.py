@@ -15,6 +15,7 @@ import registry.datasets.tasks  # noqa: F401  -- registers the handlers
 from registry.accounts.models import Role, User
 from registry.auditlog.models import AuditEntry
 from registry.datasets import ingest, services, store
+from registry.datasets.key_index import index_coverage
 from registry.datasets.models import Dataset, Shard, Version, VersionShard
 from registry.datasets.selectors import version_shards
 from registry.hooks import hooks
@@ -163,6 +164,11 @@ def integer_md5(folder: Path) -> None:
     pq.write_table(table, folder / "bad.parquet")
 
 
+def two_formats(folder: Path) -> None:
+    for name in ("0.csv", "bad.txt"):
+        (folder / name).write_text("url\nhttps://a.example/1\n")
+
+
 @pytest.mark.parametrize(
     ("spoil", "part"),
     [
@@ -175,6 +181,7 @@ def integer_md5(folder: Path) -> None:
         (no_key_column, "None of the"),
         (another_schema, "'url'"),
         (integer_md5, "bad.parquet: column 'md5' (int64) cannot carry md5"),
+        (two_formats, "bad.txt holds the same bytes as a shard that is csv"),
         (lambda folder: None, "No shard in"),
         (lambda folder: folder.rmdir(), "does not exist"),
     ],
@@ -198,6 +205,29 @@ def test_bad_input_leaves_a_draft_with_the_reason_and_nothing_else(
     assert not Shard.objects.exists()
     assert not VersionShard.objects.exists()
     assert not [path for path in store.object_path("0" * 64).parents[2].rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("known", "other"), [("0.csv", "0.txt"), ("0.txt", "0.csv")])
+def test_the_same_bytes_as_another_format_are_refused(
+    dataset: Dataset, maintainer: User, folder: Path, known: str, other: str
+) -> None:
+    """A row address would mean two rows: the header of one is the first row of the other."""
+    (folder / known).write_text("url\n" + "".join(f"https://a.example/{n}\n" for n in range(9)))
+    first = ingested(dataset, maintainer)
+    (folder / known).rename(folder / other)
+    second = ingested(dataset, maintainer, name="2")
+    assert (first.status, second.status, second.root) == ("active", "draft", "")
+    assert f"{other} holds the same bytes as a shard that is {known[2:]}" in second.status_reason
+    assert (Shard.objects.count(), VersionShard.objects.count()) == (1, 1)
+    assert index_coverage(first) == (1, 1)
+    (folder / other).rename(folder / known)
+    assert ingested(dataset, maintainer, name="3").status == "active"
+
+
+def test_json_lines_go_by_either_extension(dataset: Dataset, maintainer: User, folder: Path) -> None:
+    for name in ("0.jsonl", "1.ndjson"):
+        (folder / name).write_text('{"url": "https://a.example/1"}\n')
+    assert ingested(dataset, maintainer).rows == 2
 
 
 def test_a_column_named_none_is_left_out_for_good(dataset: Dataset, maintainer: User, folder: Path) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from registry.links.models import Host, Link, LinkPolicy, Panel, PanelRow
 from tests.factories import make_version
-from tests.registry.lib.safe_http.servers import WebServer, answers
+from tests.registry.lib.safe_http.servers import NameServer, WebServer, answers
 
 if TYPE_CHECKING:
     import socket
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from registry.datasets.models import Version
-    from tests.registry.lib.safe_http.servers import Handler
+    from tests.registry.lib.safe_http.servers import Handler, Record
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,34 @@ def town(settings: Settings) -> Iterator[Town]:
             town.ports[host] = server.port
         settings.LINKS_TEST_TARGETS = [f"{host}:{port}" for host, port in town.ports.items()]
         yield town
+
+
+@dataclass(frozen=True)
+class Names:
+    """Two resolvers with a zone each, as the census asks them."""
+
+    first: NameServer
+    second: NameServer
+
+    def know(
+        self, domain: str, *, servers: Sequence[str] = ("ns1.host.net",), address: str = "9.9.9.9"
+    ) -> None:
+        records: list[Record] = [(domain, "NS", server, 60) for server in servers]
+        for one in (self.first, self.second):
+            one.zone[domain] = [*records, (domain, "A", address, 60)]
+
+    def forget(self, domain: str) -> None:
+        for one in (self.first, self.second):
+            one.zone.pop(domain, None)
+
+
+@pytest.fixture
+def resolvers(settings: Settings) -> Iterator[Names]:
+    """The two resolvers of the census."""
+    with NameServer() as first, NameServer() as second:
+        settings.NAME_SERVERS = [first.address]
+        settings.NAME_SERVERS_SECOND = [second.address]
+        yield Names(first, second)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from tests.registry.lib.safe_http.servers import answers, redirects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+    from pytest_django import Settings
 
     from registry.datasets.models import Version
     from tests.registry.links.conftest import Asked, Town
@@ -202,3 +205,28 @@ def test_retry_after_is_read_within_a_second_and_a_day(written: str, seconds: in
         "http://a.example/", 429, Headers(f"Retry-After: {written}".encode()), b"", False, "a", (), 0
     )
     assert retry_after(answer) == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_a_resolver_that_is_gone_says_nothing_of_the_links(make_panel: MakePanel, settings: Settings) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    settings.NAME_SERVERS = [f"127.0.0.1:{port}"]
+    make_panel([f"http://h{n}.example.com/" for n in range(checker.MANY_HOSTS)])
+    with pytest.raises(checker.NoResolverError):
+        services.links_check()
+    assert not Host.objects.exclude(lease=None).exists()
+    assert Link.objects.filter(state="unchecked", due_at__lte=timezone.now()).count() == checker.MANY_HOSTS
+    assert not Observation.objects.exists()
+
+
+def test_a_few_names_that_cannot_be_looked_up_are_the_links_own(
+    make_panel: MakePanel, settings: Settings
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    settings.NAME_SERVERS = [f"127.0.0.1:{port}"]
+    make_panel(["http://a.example.com/", "http://b.example.com/"])
+    assert services.links_check() == 2
+    assert set(Link.objects.values_list("outcome", flat=True)) == {"dns_failure"}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.links.estimates import Share, _student, estimate, share
+from registry.links.estimates import Share, estimate, share, student
 from registry.links.sample import siphash
 
 FLAGS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1, max_size=60)
@@ -74,8 +74,8 @@ def test_an_empty_panel_has_no_estimate() -> None:
 @pytest.mark.parametrize(
     ("freedom", "expected"), [(1, 12.706), (2, 4.303), (3, 3.182), (10, 2.228), (100, 1.984)]
 )
-def test_students_t_is_near_its_table(freedom: int, expected: float) -> None:
-    assert _student(freedom) == pytest.approx(expected, rel=0.02)
+def teststudents_t_is_near_its_table(freedom: int, expected: float) -> None:
+    assert student(freedom) == pytest.approx(expected, rel=0.02)
 
 
 @given(FLAGS)

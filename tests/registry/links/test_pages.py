@@ -127,7 +127,7 @@ def test_a_maintainer_pauses_resumes_checks_and_draws(
     assert LinkPolicy.objects.get().paused_at is None
     shown = client.post(page(version, "check"), follow=True).content.decode()
     assert "9 links come first now." in shown
-    assert "9 links of 10 are still to be checked" in shown
+    assert "1 of 10 links" in shown
     assert Host.objects.filter(due_at=NOW).count() == 5
     client.post(page(version, "budget"), {"daily_budget": "70"})
     assert LinkPolicy.objects.get().daily_budget == 70
@@ -156,6 +156,7 @@ def test_the_api_gives_the_figures_to_everybody(client: Client, version: Version
         "moved": 1,
         "failing": 1,
         "dead": 2,
+        "domain_gone": 0,
         "unverifiable": 2,
     }
     assert told["estimate"]["n"] == 10
@@ -202,3 +203,37 @@ def test_an_operator_opts_a_host_out_in_the_admin(client: Client, version: Versi
     host.refresh_from_db()
     assert host.opted_out_at
     assert set(host.links.values_list("state", flat=True)) == {"unverifiable"}
+
+
+def test_members_see_how_far_the_checks_are(client: Client, version: Version, maintainer: User) -> None:
+    progress = page(version, "progress")
+    assert client.get(progress).status_code == 302
+    client.force_login(make_member(make_organisation(), Role.APPROVER))
+    assert client.get(progress).status_code == 403
+    client.force_login(maintainer)
+    done = client.get(progress)
+    assert (done.status_code, "HX-Refresh" in done) == (286, False)
+    client.post(page(version, "check"))
+    going = client.get(progress)
+    assert going.status_code == 200
+    text = going.content.decode()
+    assert "1 of 10 links" in text  # the excluded one waits for nothing
+    assert "about 2.0 s left" in text  # of two links on one host, a second apart
+    whole = client.get(page(version)).content.decode()
+    assert f'hx-get="{progress}"' in whole
+    assert 'http-equiv="refresh"' not in whole  # there are forms in it
+    Link.objects.filter(due_at=NOW, host__name="h1.example.com").update(due_at=timezone.now())
+    assert "3 of 10 links" in client.get(progress).content.decode()
+
+
+def test_what_keeps_the_checks_is_said(client: Client, version: Version, maintainer: User) -> None:
+    client.force_login(maintainer)
+    client.post(page(version, "check"))
+    client.post(page(version, "pause"))
+    text = client.get(page(version)).content.decode()
+    assert "Paused: nothing is asked before somebody resumes it." in text
+    assert "hx-get" not in text
+    assert client.get(page(version, "progress")).status_code == 286
+    client.post(page(version, "resume"))
+    LinkPolicy.objects.update(day=timezone.now().date(), spent=20_000)
+    assert "budget is spent" in client.get(page(version)).content.decode()

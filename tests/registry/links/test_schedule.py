@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +12,12 @@ from registry.auditlog.models import AuditEntry
 from registry.hooks import hooks
 from registry.lib.errors import NotAllowed, Refused
 from registry.links import schedule, services
-from registry.links.history import observations_expire, partition_make
+from registry.links.history import observations_expire, partition_make, partitions_ahead
 from registry.links.models import Host, Link, LinkPolicy, Observation, PanelRow
 from registry.links.outcomes import Outcome, Seen
 from registry.links.schedule import Attempt, batch_claim, batch_record
 from registry.links.states import LinkState, Standing, after
+from registry.links.tasks import links_tidy
 from tests.factories import make_dataset, make_member, make_user, make_version
 
 if TYPE_CHECKING:
@@ -244,3 +245,34 @@ def test_services_refuse_strangers_staff_and_nonsense(make_panel: MakePanel) -> 
     with pytest.raises(NotAllowed):
         services.host_opt_out(actor=maintainer, name="a.example.com")
     assert LinkPolicy.objects.get().daily_budget == 20_000
+
+
+@pytest.mark.parametrize(
+    ("day", "months"),
+    [
+        (datetime(2031, 4, 30, 23, 59, tzinfo=UTC), ["2031_04", "2031_05"]),
+        (datetime(2031, 12, 31, tzinfo=UTC), ["2031_12", "2032_01"]),
+    ],
+)
+def test_the_next_month_has_its_place_before_it_begins(day: datetime, months: list[str]) -> None:
+    partitions_ahead(day)
+    partitions_ahead(day)
+    with connection.cursor() as cursor:
+        for month in months:
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"registry_observation_{month}"])
+            assert cursor.fetchone() == (True,)
+
+
+def test_beat_makes_the_next_month_and_drops_the_old_ones() -> None:
+    old = timezone.now() - timedelta(days=600)
+    partition_make(old)
+    links_tidy()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'registry_observation'::regclass"
+        )
+        names = {name for (name,) in cursor.fetchall()}
+    now = timezone.now()
+    following = (now.replace(day=28) + timedelta(days=4)).strftime("%Y_%m")
+    assert f"registry_observation_{old:%Y_%m}" not in names
+    assert {f"registry_observation_{now:%Y_%m}", f"registry_observation_{following}"} <= names

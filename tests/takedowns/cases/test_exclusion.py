@@ -106,6 +106,17 @@ def test_rows_that_a_reported_hash_was_located_in_are_excluded(dataset: Dataset)
     assert excluded_rows([(shard.pk, 7)]) == set()
 
 
+def test_a_reported_hash_excludes_what_any_dataset_recorded_under_it_before_it_is_located(
+    dataset: Dataset,
+) -> None:
+    md5 = "0cc175b9c0f1b6a831c399e269772661"
+    make_report(dataset, [f"md5:{md5}"])
+    recorded = {URL: {("content.md5", bytes.fromhex(md5))}, OTHER: {("content.md5", bytes(16))}}
+    assert excluded_urls([URL, OTHER], recorded) == {URL}
+    decide(Outcome.REJECT, Sensitivity.OPEN)
+    assert excluded_urls([URL, OTHER], recorded) == set()
+
+
 def test_nothing_asked_is_nothing_excluded() -> None:
     assert excluded_urls([]) == set()
     assert excluded_rows([]) == set()

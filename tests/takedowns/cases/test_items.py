@@ -47,8 +47,8 @@ def test_a_marked_item_takes_its_rows_out_of_the_consequence_and_back(team: Team
     ("outcome", "note", "said"),
     [
         (Outcome.REJECT, " ", "Say why"),
-        (Outcome.REMOVE, "x", "to be kept, or its mark taken off"),
-        (Outcome.INVALID, "x", "to be kept, or its mark taken off"),
+        (Outcome.REMOVE, "x", "to be kept or redacted, or its mark"),
+        (Outcome.INVALID, "x", "to be kept or redacted, or its mark"),
     ],
 )
 def test_a_mark_needs_a_reason_and_decides_nothing(

@@ -175,7 +175,7 @@ def test_a_case_shows_what_was_reported_and_located_with_every_value_masked(
     assert "2.jpg" not in shown
     assert "secret" not in shown
     assert "Removes 1 row" in shown
-    assert "1 of 4 items located, 2 found nowhere, 0 kept, 1 unreadable or repeated" in shown
+    assert "1 of 4 items located, 2 found nowhere, 0 kept, 0 redacted, 1 unreadable or repeated" in shown
     assert "These are" not in shown
 
 
@@ -191,7 +191,7 @@ def test_its_items_filter_by_what_was_found(client: Client, team: Team, case: Ca
     for name, lines in {"located": [2], "unlocated": [1, 3], "unreadable": [4], "kept": []}.items():
         shown = page(client, f"{detail(case)}?show={name}")
         for line in range(1, 5):
-            assert (f"line {line} of RPT-" in shown) == (line in lines)
+            assert (f"line {line}, RPT-" in shown) == (line in lines)
 
 
 def test_a_large_case_takes_no_more_queries_than_a_small_one(

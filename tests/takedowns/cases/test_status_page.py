@@ -146,3 +146,16 @@ def test_the_secret_does_not_reach_the_log(
     page(client, secret)
     api(client, secret)
     assert secret not in caplog.text
+
+
+def test_each_line_is_named_where_the_reporter_wrote_it(client: Client, team: Team) -> None:
+    dataset, _ = make_dataset_of(team)
+    _, secret = make_report(dataset, LINES[:1], file_lines=LINES)
+    shown = page(client, secret)
+    assert '<th scope="row">Line 1 of the pasted text</th>' in shown
+    assert '<th scope="row">Line 4 of the file</th>' in shown
+    assert "The same as line 2 of the file." in shown
+    items = client.get(reverse("api-report-status-items"), headers={"Report-Secret": secret}).json()[
+        "results"
+    ]
+    assert [one["place"] for one in items][:2] == ["line 1 of the pasted text", "line 1 of the file"]

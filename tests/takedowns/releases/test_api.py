@@ -38,6 +38,7 @@ def test_it_shows_a_published_release_to_everybody(
         "rows_before": 20,
         "rows_removed": 2,
         "rows_after": 18,
+        "cells_redacted": 0,
         "root": published.root,
         "public_keys": published.public_keys,
     }

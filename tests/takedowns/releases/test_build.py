@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 from typing import TYPE_CHECKING
@@ -9,9 +10,12 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
+from expunge import clean
+from expunge.files import partial_folder
 from expunge.verify import verify_release
 from registry.accounts.models import Role
 from registry.auditlog.models import AuditEntry
+from registry.datasets.key_index import index_coverage, index_is_missing
 from registry.datasets.models import Version
 from registry.datasets.store import object_path
 from registry.jobs.models import Job
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from django.conf import LazySettings
+    from pytest_django import DjangoCaptureOnCommitCallbacks
 
     from expunge.signing import KeyFiles
     from tests.takedowns.released import Setting
@@ -222,6 +227,37 @@ def test_what_a_killed_build_left_is_removed_and_built_anew(setting: Setting) ->
     assert release.state == "verified"
     assert not (folder / "data" / "half").exists()
     assert not partial.exists()
+
+
+def test_a_build_that_failed_on_a_full_disk_leaves_nothing(
+    setting: Setting,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    release = services.release_build(actor=setting.team.maintainer, base=setting.base)
+    left = partial_folder(release_folder(release))
+    finished = []
+
+    def full(folder: Path, *_: object) -> None:
+        finished.append(sorted(path.name for path in left.rglob("*") if path.is_file()))
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(clean, "write_file", full)
+    with django_capture_on_commit_callbacks(execute=True):
+        run_jobs()
+    release.refresh_from_db()
+    assert (release.state, "disk is full" in release.failure) == ("failed", True)
+    assert "0.parquet" in finished[0]
+    assert not release_folder(release).exists()
+    assert not left.exists()
+
+
+def test_the_shards_that_it_wrote_are_indexed(setting: Setting) -> None:
+    release = build(setting)
+    (job,) = Job.objects.filter(kind="index_build", subject_id=release.version.pk)
+    assert job.state == "succeeded"
+    assert not index_is_missing(release.version)
+    assert index_coverage(release.version) == (2, 2)
 
 
 def test_a_finished_build_is_not_done_twice(setting: Setting) -> None:

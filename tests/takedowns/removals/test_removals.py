@@ -219,10 +219,10 @@ def test_an_advisory_has_the_shape_of_osv_and_holds_no_key(client: Client, team:
     assert affected[dataset.slug]["package"]["ecosystem"] == "Expunge"
     assert affected[dataset.slug]["versions"] == [version.name]
     assert affected[dataset.slug]["database_specific"]["versions"] == [
-        {"version": version.name, "rows": 3, "fixed": "clean"}
+        {"version": version.name, "rows": 3, "redacted_rows": 0, "fixed": "clean"}
     ]
     assert affected[subset.dataset.slug]["database_specific"]["versions"][0]["fixed"] is None
-    assert record["database_specific"] == {"category": "opt_out", "rows": 5}
+    assert record["database_specific"] == {"category": "opt_out", "rows": 5, "redacted_rows": 0}
     key = bytes(removal.keys.first().key).hex()  # type: ignore[union-attr]  # it has three
     assert key not in answer.content.decode()
     assert "img.example.com" not in answer.content.decode()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from expunge.lists import parse_entry
-from takedowns.reports.masking import kind_label, masked
-from takedowns.reports.models import Item
+from takedowns.reports.masking import kind_label, masked, outcome_label, part_named
+from takedowns.reports.models import Item, Outcome, Report, Target
 
 
 def item(value: str) -> Item:
@@ -52,5 +52,17 @@ def test_two_urls_of_one_host_are_told_apart() -> None:
 
 
 def test_a_line_that_could_not_be_read_is_named_by_its_place() -> None:
-    assert masked(Item(value="ann's secret", position=1_204)) == "line 1,204"
+    assert masked(Item(report=Report(), value="ann's secret", position=1_204)) == "line 1,204"
     assert kind_label("") == "Unreadable line"
+
+
+def test_a_cell_is_shown_masked_with_its_column() -> None:
+    url = "https://img.example.com/secret/7.jpg"
+    shown = item(url)
+    shown.value, shown.target, shown.column = f"cell:caption {url}", Target.CELL, "caption"
+    assert masked(shown).startswith("https://img.example.com/… ")
+    assert "secret" not in masked(shown)
+    assert part_named(shown) == "cell caption"
+    shown.redacted = ["author"]
+    assert outcome_label(shown, Outcome.REDACT) == "Redact: author"
+    assert outcome_label(shown, Outcome.PENDING) == "Not decided yet"

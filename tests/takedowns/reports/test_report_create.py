@@ -170,3 +170,60 @@ def test_two_reports_have_different_secrets_and_following_numbers() -> None:
     assert one != two
     assert int(second.number[-4:]) == int(first.number[-4:]) + 1
     assert first.items.get().outcome == Outcome.PENDING
+
+
+def named(report: Report) -> list[tuple[str, str, str]]:
+    return list(report.items.values_list("target", "column", "outcome"))
+
+
+def test_a_line_may_name_a_cell_or_an_element() -> None:
+    url = "https://a.example.com/1"
+    lines = [
+        url,
+        f"cell:caption {url}",
+        f'CELL: "alt text"  md5:{"a" * 32}',
+        f"element:{url}",
+        f"cell:author {url}",
+        f"cell:caption   {url}#top",
+    ]
+    report, _ = make_report(lines=lines)
+    assert named(report) == [
+        ("row", "", "pending"),
+        ("cell", "caption", "pending"),
+        ("cell", "alt text", "pending"),
+        ("element", "", "pending"),
+        ("cell", "author", "pending"),
+        ("cell", "caption", "duplicate"),
+    ]
+    assert report.items.values("kind", "key").distinct().count() == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cell:",
+        "cell:caption",
+        "cell:caption ",
+        'cell:"" https://a.example.com/1',
+        'cell:" " https://a.example.com/1',
+        "cell:caption nonsense",
+        f"cell:{'x' * 201} https://a.example.com/1",
+        "cell: https://a.example.com/1 https://a.example.com/1",
+        'cell:"see https://a.example.com/1" https://a.example.com/1',
+        "cell:\u202enoitpac https://a.example.com/1",
+        "element:",
+        "element:nonsense",
+        "element:cell:caption https://a.example.com/1",
+    ],
+)
+def test_a_cell_or_element_that_is_named_badly_is_an_unreadable_line(line: str) -> None:
+    report, _ = make_report(lines=["https://a.example.com/1", line])
+    assert named(report)[1] == ("row", "", "invalid")
+    assert report.items.get(position=2).note
+
+
+def test_a_refusal_names_the_line_where_it_stands() -> None:
+    with pytest.raises(Refused, match=r"None of the 2 lines could be read\. Line 2 of the pasted text"):
+        make_report(lines=["", "nonsense"], file_lines=["nothing"])
+    with pytest.raises(Refused, match=r"The only line could not be read\. Line 3 of the file"):
+        make_report(lines=[""], file_lines=["", "", "nonsense"])

@@ -51,6 +51,27 @@ def test_an_attached_file_is_read_with_what_was_pasted(client: Client) -> None:
     assert Report.objects.get().items_readable == 3
 
 
+def test_lines_are_counted_anew_in_the_file_as_the_reporter_counts_them(client: Client) -> None:
+    file = SimpleUploadedFile("list.txt", b"nonsense\nhttps://img.example.com/1.jpg\n")
+    answer = client.post(
+        reverse("report_create"),
+        fields(make_version().dataset, items="https://img.example.com/1.jpg\nnothing\n", file=file),
+        follow=True,
+    )
+    page = answer.content.decode()
+    assert "Line 2 of the pasted text: This entry" in page
+    assert "Line 1 of the file: This entry" in page
+    assert "Line 2 of the file: The same as line 1 of the pasted text." in page
+
+
+def test_a_file_alone_has_its_own_lines(client: Client) -> None:
+    file = SimpleUploadedFile("list.txt", b"nonsense\nhttps://img.example.com/1.jpg\n")
+    answer = client.post(
+        reverse("report_create"), fields(make_version().dataset, items="", file=file), follow=True
+    )
+    assert "Line 1 of the file: This entry" in answer.content.decode()
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

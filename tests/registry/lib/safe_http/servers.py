@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[socket.socket, bytes], None]
 
-TYPES = {"A": 1, "CNAME": 5, "AAAA": 28}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "AAAA": 28}
 NXDOMAIN, SERVFAIL = 3, 2
 # owner, type, value, seconds to live
 Record = tuple[str, str, str, int]
@@ -127,7 +127,7 @@ class WebServer:
 
 
 class NameServer:
-    """Answers A and AAAA from `zone`: names to records, to a response code, or to a function called for each A."""
+    """Answers A, AAAA and NS from `zone`: names to records, to a response code, or to a function called for each A."""
 
     def __init__(self) -> None:
         self.zone: dict[str, list[Record] | int | Callable[[], list[Record]]] = {}
@@ -182,7 +182,7 @@ class NameServer:
     @staticmethod
     def _record(record: Record) -> bytes:
         owner, kind, value, ttl = record
-        if kind == "CNAME":
+        if kind in {"CNAME", "NS"}:
             content = _wire(value)
         else:
             content = socket.inet_pton(socket.AF_INET6 if kind == "AAAA" else socket.AF_INET, value)

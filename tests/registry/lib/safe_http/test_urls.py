@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.lib.safe_http import urls
 from registry.lib.safe_http.policy import Policy
 from registry.lib.safe_http.results import Outcome, Stop
 from registry.lib.safe_http.urls import PORTS, check, redirected
@@ -100,6 +101,37 @@ def test_whatever_passes_is_canonical_and_means_the_same_to_a_parser(url: str) -
     assert (parsed.hostname, parsed.username, parsed.password, parsed.hash) == (target.host, "", "", "")
     assert target.port in PORTS
     assert check(target.url, POLICY) == target
+
+
+@given(st.from_regex(urls._PLAIN, fullmatch=True))
+def test_the_short_way_says_what_the_long_one_says(url: str) -> None:
+    quick = urls._plain(url, POLICY)
+    if quick is not None:
+        parsed = ada_url.URL(url)
+        assert parsed.href == url
+        assert (parsed.hostname, parsed.port or None) == (
+            quick.host,
+            url.split("/")[2].partition(":")[2] or None,
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(urls, "_plain", lambda *_: None)
+        try:
+            slow = check(url, POLICY)
+        except Stop:
+            assert quick is None
+        else:
+            assert quick in {None, slow}
+
+
+def test_the_short_way_is_the_usual_one() -> None:
+    assert urls._plain("https://upload.example.com/a/b_c-1.jpg?width=640&x=y", POLICY) is not None
+    for odd in (
+        "http://example.com/../x",
+        "http://example.com:80/",
+        "http://xn--a.com/",
+        "http://example.com/%61",
+    ):
+        assert urls._plain(odd, POLICY) is None
 
 
 @given(

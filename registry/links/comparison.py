@@ -1,0 +1,189 @@
+"""What became of the links between two versions: a paired comparison of their panels.
+
+Both panels hold the rows with the smallest keyed hash, so below the smaller of their two limits each of them is the same
+random sample of the links of either version: a link that both versions list is in both or in neither. What is left to
+differ are links that one of them lists and the other does not, and that is a far narrower interval than that of two
+samples drawn apart. How a link stands is known once for all versions, so the comparison says what listing and unlisting
+did, as links stand today. The variance is taken between hosts (`estimates.py` has the reason).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from registry.links.estimates import student
+from registry.links.models import Panel, PanelRow
+from registry.links.panel import panel_secret
+from registry.links.sample import siphash
+from registry.links.states import IS_DEAD, LinkState
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from django.db.models import QuerySet
+
+    from registry.datasets.models import Version, Viewer
+
+    Flags = npt.NDArray[np.bool_]
+    Numbers = npt.NDArray[np.int64]
+
+ALIVE = (LinkState.ALIVE, LinkState.MOVED)
+NO_LIMIT = 2**64  # of a panel that holds every link of its version
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the compared links: how many, and how many of them are known to be alive and to be dead."""
+
+    links: int
+    alive: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The new version's share less the old one's, from -1 to 1, with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves no doubt about the direction."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two panels compared. `lost` links only the old version lists, `gained` only the new one, `kept` both."""
+
+    old: Version
+    new: Version
+    kept: Part
+    lost: Part
+    gained: Part
+    alive: Change
+    dead: Change
+    is_whole: bool  # both panels hold every link, so nothing is estimated
+
+    @property
+    def parts(self) -> list[tuple[str, Part]]:
+        """The three parts with their names, for people."""
+        return [
+            ("Listed by both", self.kept),
+            (f"Only by {self.old.name}", self.lost),
+            (f"Only by {self.new.name}", self.gained),
+        ]
+
+
+def panels_comparable(user: Viewer, version: Version) -> QuerySet[Panel]:
+    """Panels of other versions of the dataset that the user may see, the version that comes before it first."""
+    return (
+        Panel.objects.visible_to(user)
+        .filter(version__dataset=version.dataset, drawn_at__isnull=False)
+        .exclude(version=version)
+        .select_related("version__dataset")
+        .order_by("-version__dated", "-version__created_at")
+    )
+
+
+def panel_before(user: Viewer, version: Version) -> Panel | None:
+    """The panel of the version that comes before this one, among those that the user may see."""
+    return panels_comparable(user, version).filter(version__dated__lt=version.dated).first()
+
+
+def versions_compare(old: Version, new: Version) -> Comparison | None:
+    """Compare the panels of two versions; None where one has none or they have no link. Four queries for any size."""
+    panels = {
+        panel.version_id: panel
+        for panel in Panel.objects.filter(version__in=[old, new], drawn_at__isnull=False)
+    }
+    if len(panels) < 2:
+        return None
+    found = [_links(panels[version.pk]) for version in (old, new)]
+    limit = min(_limit(panels[version.pk], links) for version, links in zip((old, new), found, strict=True))
+    before, after = ({pk: link for pk, link in links.items() if link.number < limit} for links in found)
+    both = before | after
+    if not before or not after:
+        return None
+    states = [link.state for link in both.values()]
+    alive = np.array([state in ALIVE for state in states])
+    dead = np.array([state in IS_DEAD for state in states])
+    hosts = np.array([link.host for link in both.values()], np.int64)
+    in_old = np.array([pk in before for pk in both])
+    in_new = np.array([pk in after for pk in both])
+
+    def part(chosen: Flags) -> Part:
+        return Part(int(chosen.sum()), int((chosen & alive).sum()), int((chosen & dead).sum()))
+
+    whole = limit == NO_LIMIT
+    return Comparison(
+        old=old,
+        new=new,
+        kept=part(in_old & in_new),
+        lost=part(in_old & ~in_new),
+        gained=part(in_new & ~in_old),
+        alive=change(alive, in_old, in_new, hosts, whole=whole),
+        dead=change(dead, in_old, in_new, hosts, whole=whole),
+        is_whole=whole,
+    )
+
+
+def change(holds: Flags, in_old: Flags, in_new: Flags, hosts: Numbers, *, whole: bool = False) -> Change:
+    """How the share of links for which something holds differs between two samples that share links.
+
+    All four are parallel, a link each; each sample has at least one.
+    """
+    old_size, new_size = int(in_old.sum()), int(in_new.sum())
+    old, new = float(holds[in_old].mean()), float(holds[in_new].mean())
+    value = new - old
+    if whole:
+        return Change(value, value, value)
+    # What each link adds to the difference; they add up to nothing, and links of one host do so together.
+    adds = in_new * (holds - new) / new_size - in_old * (holds - old) / old_size
+    _, cluster = np.unique(hosts, return_inverse=True)
+    count = int(cluster.max()) + 1
+    if count < 2:
+        return Change(value, -1.0, 1.0)
+    of_host = np.bincount(cluster, weights=adds)
+    deviation = sqrt(float(of_host @ of_host) * count / (count - 1))
+    # Where no link came or went that matters, what was not seen in n links may still be three in n.
+    half = student(count - 1) * deviation if deviation else 3 / min(old_size, new_size)
+    return Change(value, max(-1.0, value - half), min(1.0, value + half))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    number: int
+    state: LinkState
+    host: int
+
+
+def _links(panel: Panel) -> dict[int, _Sampled]:
+    """The links of a panel by id. One that is excluded cannot be told, here as everywhere."""
+    rows = list(
+        PanelRow.objects.filter(panel=panel).values_list("link", "link__key", "link__state", "link__host")
+    )
+    if not rows:
+        return {}
+    keys = np.frombuffer(b"".join(bytes(key) for _, key, _, _ in rows), np.uint8).reshape(-1, 32)
+    numbers = siphash(panel_secret(), keys).tolist()
+    return {
+        pk: _Sampled(
+            number,
+            LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state),
+            host,
+        )
+        for (pk, _, state, host), number in zip(rows, numbers, strict=True)
+    }
+
+
+def _limit(panel: Panel, links: dict[int, _Sampled]) -> int:
+    """Below which number the panel holds every link of its version (its own largest is where it was cut off)."""
+    if len(links) + panel.urls_unusable < panel.size:
+        return NO_LIMIT
+    return max((link.number for link in links.values()), default=0)

@@ -1,0 +1,127 @@
+"""Reading how the content of a version's links stands, and what it means to turn the reading of content on.
+
+Shown only where the maintainer turned it on. The content of a link that does not answer, or that is excluded, is not
+known; so is what was read once and had nothing to be compared with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from django.db.models import Case, Count, F, Max, Min, Q, Value, When
+
+from registry.links.content.states import ContentChecks, ContentState
+from registry.links.estimates import Share, share
+from registry.links.models import PanelRow
+from registry.links.states import LinkState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from registry.datasets.models import Dataset
+    from registry.links.models import LinkPolicy, Panel
+
+SAME = (ContentState.IDENTICAL, ContentState.REVALIDATED, ContentState.NEAR_IDENTICAL)
+_MAY_BE_TOLD = Q(
+    panel__version__dataset__link_policy__content__in=[ContentChecks.BYTES, ContentChecks.IMAGES],
+    link__state__in=[LinkState.ALIVE, LinkState.MOVED],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentHealth:
+    """How the content of a panel's links stands, and what that says of all links of the version.
+
+    The share that was replaced lies, with 95 % confidence, within `replaced_at_least` and `replaced_at_most`, which takes
+    all that is not known as replaced.
+    """
+
+    checks: ContentChecks
+    counts: dict[ContentState, int]
+    same: Share
+    changed: Share
+    replaced: Share
+    unknown: Share
+    replaced_at_least: float
+    replaced_at_most: float
+    read_first: datetime | None
+    read_last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentConsequence:
+    """What reading content would concern: the links in panels of a dataset, their hosts, and the versions they are of."""
+
+    links: int
+    hosts: int
+    versions: int
+
+
+def content_is(state: ContentState) -> Q:
+    """Rows of panels whose link's content stands so, where their dataset may know it and the link answers.
+
+    `state` is one that was seen; what is not known has many reasons.
+    """
+    return _MAY_BE_TOLD & Q(link__content__state=state)
+
+
+def with_content(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
+    """Give each row `content` and `content_evidence`: how the content of its link stands, as its dataset may know it."""
+    return rows.annotate(
+        content=_told("state", otherwise=ContentState.UNKNOWN),
+        content_evidence=_told("evidence", otherwise=""),
+    )
+
+
+def _told(field: str, *, otherwise: str) -> Case:
+    """A field of the content of a row's link, where the dataset may know it and the link answers."""
+    when = When(_MAY_BE_TOLD & Q(link__content__isnull=False), then=F(f"link__content__{field}"))
+    return Case(when, default=Value(str(otherwise)))
+
+
+def version_content(panel: Panel, policy: LinkPolicy | None) -> ContentHealth | None:
+    """How the content of a panel's links stands; None where none is read, or the panel is empty. Two queries."""
+    if policy is None or policy.content == ContentChecks.OFF:
+        return None
+    rows = PanelRow.objects.filter(panel=panel)
+    states = rows.values_list(_told("state", otherwise=ContentState.UNKNOWN), "link__host")
+    found = [(ContentState(state), host) for state, host in states]
+    # A URL that leads to no host is a row that cannot be told, and shares its host with no other.
+    found += [(ContentState.UNKNOWN, -number) for number in range(1, panel.urls_unusable + 1)]
+    if not found:
+        return None
+    hosts = np.array([host for _, host in found], np.int64)
+
+    def of(*states: ContentState) -> Share:
+        holds = np.array([state in states for state, _ in found])
+        value = float(holds.mean())
+        return Share(value, value, value) if len(found) < panel.size else share(holds, hosts)
+
+    times = rows.aggregate(first=Min("link__content__read_at"), last=Max("link__content__read_at"))
+    replaced = of(ContentState.REPLACED)
+    return ContentHealth(
+        checks=ContentChecks(policy.content),
+        counts={state: sum(one is state for one, _ in found) for state in ContentState},
+        same=of(*SAME),
+        changed=of(ContentState.CHANGED),
+        replaced=replaced,
+        unknown=of(ContentState.UNKNOWN),
+        replaced_at_least=replaced.low,
+        replaced_at_most=of(ContentState.REPLACED, ContentState.UNKNOWN).high,
+        read_first=times["first"],
+        read_last=times["last"],
+    )
+
+
+def content_consequence(dataset: Dataset) -> ContentConsequence:
+    """What reading the content of a dataset's links concerns now."""
+    counted = PanelRow.objects.filter(panel__version__dataset=dataset).aggregate(
+        links=Count("link", distinct=True),
+        hosts=Count("link__host", distinct=True),
+        versions=Count("panel", distinct=True),
+    )
+    return ContentConsequence(**counted)

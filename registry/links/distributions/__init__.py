@@ -1,0 +1,1 @@
+"""Places that serve a version, and whether they still do."""

@@ -1,0 +1,123 @@
+"""API: how the domains behind a version's links stand, and for members each of them with its evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import django_filters
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import require_role
+from registry.datasets.selectors import version_list
+from registry.links.domains.models import ChangeKind, Domain, DomainChange
+from registry.links.domains.selectors import DomainKind, domain_rows, version_domains
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+
+class DomainHealthOut(serializers.Serializer[Any]):
+    """How the domains behind the links of a version stand."""
+
+    domains = serializers.DictField(child=serializers.IntegerField(), help_text="Domains by kind")
+    links = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Links of the panel by the kind of their domain"
+    )
+    asked_first = serializers.DateTimeField(allow_null=True, help_text="The oldest of the last censuses")
+    asked_last = serializers.DateTimeField(allow_null=True)
+    has_second = serializers.BooleanField(
+        help_text="Whether a second resolver confirms that a domain is gone"
+    )
+    has_registries = serializers.BooleanField(help_text="Whether registries are asked about registrations")
+
+
+class DomainChangeOut(serializers.ModelSerializer[DomainChange]):
+    """One change, with what was seen before and after."""
+
+    kind = serializers.ChoiceField(choices=ChangeKind.choices)
+    before = serializers.ListField(child=serializers.CharField())
+    after = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = DomainChange
+        fields = ["kind", "at", "before", "after"]
+
+
+class DomainOut(serializers.ModelSerializer[Domain]):
+    """One domain behind the links of a version."""
+
+    kind = serializers.ChoiceField(choices=DomainKind.choices)
+    links = serializers.IntegerField(help_text="Links of the panel that lead to it")
+    evidence = DomainChangeOut(many=True, help_text="Changes since the rows were collected, newest first")
+
+    class Meta:
+        model = Domain
+        fields = [
+            "name", "kind", "links", "name_servers", "addresses", "registered_at", "expires_at", "registry_answer",
+            "registry_statuses", "checked_at", "evidence",
+        ]  # fmt: skip
+
+
+class DomainFilter(django_filters.FilterSet):  # type: ignore[misc]  # the package ships no types
+    """By what became of it, and by name."""
+
+    kind = django_filters.MultipleChoiceFilter(choices=DomainKind.choices)
+    name = django_filters.CharFilter(label="Domain, in full")
+
+    class Meta:
+        model = Domain
+        fields = ["kind", "name"]
+
+
+class VersionDomains(GenericAPIView[Domain]):
+    """How the domains behind the links of a version stand."""
+
+    serializer_class = DomainHealthOut
+    filter_backends = []
+
+    @extend_schema(
+        operation_id="version_domains",
+        summary="How the domains behind a version's links stand, by kind of change",
+        responses=DomainHealthOut,
+    )
+    def get(self, request: Request, slug: str, name: str) -> Response:
+        """Return the counts; 404 where no panel leads to a domain."""
+        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+        health = version_domains(version)
+        if health is None:
+            raise Http404
+        return Response(DomainHealthOut(health).data)
+
+
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="version_domain_rows",
+        summary="The domains behind a version's links with their evidence, the gravest first (staff)",
+    )
+)
+class VersionDomainRows(ListAPIView[Domain]):
+    """The domains behind the links of a version."""
+
+    permission_classes = [IsAuthenticated]
+    serializer_class = DomainOut
+    filterset_class = DomainFilter
+    queryset = Domain.objects.none()
+
+    def get_queryset(self) -> QuerySet[Domain]:
+        """Return them; 404 for a version that the reader may not see, 403 where he is no member."""
+        if getattr(self, "swagger_fake_view", False):
+            return Domain.objects.none()
+        user = self.request.user
+        version = get_object_or_404(
+            version_list(user), dataset__slug=self.kwargs["slug"], name=self.kwargs["name"]
+        )
+        require_role(user, version.dataset.organisation, Role.STAFF)
+        return domain_rows(user, version)

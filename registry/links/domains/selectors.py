@@ -1,0 +1,133 @@
+"""Reading how the domains behind a version's links stand, and what changed about them since its rows were collected.
+
+Each domain is in one kind, the gravest that holds. A change is the domain's and was found by the census, so it is counted
+and listed whether or not links of it are excluded: nobody learns from it that a link was reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Prefetch, Q, Value, When
+
+from registry.accounts.permissions import organisations_of
+from registry.links.domains.models import Domain, DomainChange, DomainState
+from registry.links.models import PanelRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date, datetime
+
+    from django.db.models import QuerySet
+
+    from registry.datasets.models import Version, Viewer
+
+
+class DomainKind(models.TextChoices):
+    """What became of a domain since a version's rows were collected, the gravest first."""
+
+    OWNERSHIP_CHANGED = "ownership_changed", "Changed hands"
+    GONE = "domain_gone", "Gone"
+    MISSING = "missing", "Not found once"
+    MOVED = "moved", "Changed its servers"
+    UNCHECKED = "unchecked", "Not asked yet"
+    PRESENT = "present", "Unchanged"
+
+
+NOTEWORTHY = (DomainKind.OWNERSHIP_CHANGED, DomainKind.GONE, DomainKind.MISSING, DomainKind.MOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainHealth:
+    """Domains behind the links of a version's panel: by kind how many there are, and how many links lead to them."""
+
+    domains: dict[DomainKind, int]
+    links: dict[DomainKind, int]
+    asked_first: datetime | None  # the oldest of the last censuses
+    asked_last: datetime | None
+    has_second: bool  # without a second resolver no domain is called gone
+    has_registries: bool  # without registries nobody knows since when a domain is registered
+
+    @property
+    def total(self) -> int:
+        """All domains."""
+        return sum(self.domains.values())
+
+
+def version_domains(version: Version) -> DomainHealth | None:
+    """How the domains behind the version's links stand; None where its panel leads to none. Two queries for any size."""
+    rows = PanelRow.objects.filter(panel__version=version, link__host__of_domain__domain__isnull=False)
+    domain = "link__host__of_domain__domain"
+    found = (
+        rows.annotate(kind=_kind(_collected(version), f"{domain}__", OuterRef(domain)))
+        .order_by()
+        .values("kind")
+        .annotate(domains=Count(domain, distinct=True), links=Count("pk"))
+    )
+    domains, links = dict.fromkeys(DomainKind, 0), dict.fromkeys(DomainKind, 0)
+    for one in found:
+        kind = DomainKind(one["kind"])
+        domains[kind], links[kind] = one["domains"], one["links"]
+    if not sum(domains.values()):
+        return None
+    times = rows.aggregate(first=Min(f"{domain}__checked_at"), last=Max(f"{domain}__checked_at"))
+    return DomainHealth(
+        domains,
+        links,
+        times["first"],
+        times["last"],
+        bool(settings.NAME_SERVERS_SECOND),
+        bool(settings.RDAP_BOOTSTRAP),
+    )
+
+
+def domain_rows(
+    user: Viewer, version: Version, kinds: Collection[DomainKind] = tuple(DomainKind)
+) -> QuerySet[Domain]:
+    """The domains behind a version's links, of these kinds, the gravest first, for members; none for others.
+
+    Each has `kind`, `links` (of the panel that lead to it) and `evidence` (its changes since, newest first).
+    """
+    rows = Q(
+        domain_hosts__host__links__panel_rows__panel__version=version,
+        domain_hosts__host__links__panel_rows__panel__version__dataset__organisation__in=organisations_of(
+            user
+        ),
+    )
+    collected = _collected(version)
+    kind = _kind(collected, "", OuterRef("pk"))
+    grave = [When(kind=one.value, then=Value(place)) for place, one in enumerate(DomainKind)]
+    since = DomainChange.objects.filter(at__date__gte=collected).order_by("-at", "-pk")
+    return (
+        Domain.objects.filter(rows)
+        .annotate(links=Count("domain_hosts__host__links__panel_rows"), kind=kind)
+        .filter(kind__in=kinds)
+        .order_by(Case(*grave, default=Value(len(grave))), "-links", "name")
+        .prefetch_related(Prefetch("changes", since, to_attr="evidence"))
+    )
+
+
+def _collected(version: Version) -> date:
+    """The day from which changes count: a release has the rows of its base."""
+    return (version.base or version).dated
+
+
+def _kind(collected: date, domain: str, outer: OuterRef) -> Case:
+    """The kind of a domain; `domain` leads to its fields, `outer` to its id from a subquery."""
+    moved = DomainChange.objects.filter(domain=outer, at__date__gt=collected)
+    return Case(
+        When(
+            Q(**{f"{domain}registered_at__date__gt": collected})
+            | Q(**{f"{domain}parked_at__date__gt": collected}),
+            then=Value(DomainKind.OWNERSHIP_CHANGED.value),
+        ),
+        When(**{f"{domain}state": DomainState.GONE}, then=Value(DomainKind.GONE.value)),
+        When(**{f"{domain}state": DomainState.MISSING}, then=Value(DomainKind.MISSING.value)),
+        When(**{f"{domain}state": DomainState.UNCHECKED}, then=Value(DomainKind.UNCHECKED.value)),
+        When(Exists(moved), then=Value(DomainKind.MOVED.value)),
+        default=Value(DomainKind.PRESENT.value),
+        output_field=models.CharField(),
+    )

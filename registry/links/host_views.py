@@ -1,0 +1,73 @@
+"""Pages: what is known of a host, and every host of a version's links."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import require_role
+from registry.datasets.selectors import version_list
+from registry.lib.pagination import page_of
+from registry.links.filters import HOSTS, HostFilter
+from registry.links.hosts import host_facts, host_versions, version_hosts
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+    from registry.accounts.requests import SignedIn
+
+
+@require_safe
+def host_detail(request: HttpRequest, name: str) -> HttpResponse:
+    """How a host is asked and what it answered; where its links stand in whose versions is for members."""
+    facts = host_facts(request.user, name)
+    if facts is None:
+        raise Http404
+    return render(
+        request,
+        "registry/links/host_detail.html",
+        {
+            "facts": facts,
+            "host": facts.host,
+            "versions": page_of(request, host_versions(request.user, facts.host)),
+        },
+    )
+
+
+@require_safe
+@login_required
+def version_link_hosts(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """Every host of the version's sample, worst first, for members."""
+    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+    dataset = version.dataset
+    require_role(request.user, dataset.organisation, Role.STAFF)
+    everything = version_hosts(request.user, version)
+    found = HostFilter(request.GET, everything)
+    current = request.GET.get("with") or ""
+    return render(
+        request,
+        "registry/links/version_hosts.html",
+        {
+            "version": version,
+            "dataset": dataset,
+            "page": page_of(request, found.qs if found.is_valid() else everything.none()),
+            "total": everything.count(),
+            "chips": [
+                {"text": text, "url": f"?with={value}" if value else "?", "current": value == current}
+                for value, text in HOSTS
+            ],
+            "filtered": bool(request.GET.get("q") or current),
+            "crumbs": [
+                ("Datasets", reverse("dataset_list")),
+                (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
+                (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
+                ("Links", reverse("version_links", args=[dataset.slug, version.name])),
+            ],
+        },
+    )

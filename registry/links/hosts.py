@@ -1,0 +1,113 @@
+"""What is known of a host, and which hosts of a version do worst.
+
+Who only sees that one link of a host cannot be told might learn that it was reported; so to everybody a host's links are
+alive, dead or not known, and only a host that we have asked is shown at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, F, Max, Q
+
+from registry.accounts.permissions import organisations_of
+from registry.datasets.selectors import version_list
+from registry.links.models import Host, Link, PanelRow
+from registry.links.selectors import SHOWN
+from registry.links.states import IS_DEAD, LinkState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from registry.datasets.models import Version, Viewer
+
+ALIVE = (LinkState.ALIVE, LinkState.MOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A host as everybody may see it: how it is asked, and its links in the panels that the reader may see."""
+
+    host: Host
+    links: int
+    alive: int
+    dead: int
+    answered_at: datetime | None  # when it last answered anything
+
+    @property
+    def unknown(self) -> int:
+        """Links of which neither is known."""
+        return self.links - self.alive - self.dead
+
+
+def host_facts(user: Viewer, name: str) -> HostFacts | None:
+    """What is known of a host; None where no panel that the user may see leads there, or it was never asked."""
+    host = Host.objects.filter(name=name).first()
+    if host is None:
+        return None
+    links = Link.objects.filter(
+        host=host, pk__in=PanelRow.objects.filter(panel__version__in=version_list(user)).values("link")
+    )
+    found = links.aggregate(
+        links=Count("pk"),
+        alive=Count("pk", filter=Q(state__in=ALIVE)),
+        dead=Count("pk", filter=Q(state__in=IS_DEAD)),
+    )
+    answered = host.links.filter(status__gt=0).aggregate(at=Max("checked_at"))["at"]
+    known = [at for at in (answered, host.robots_at) if at is not None]
+    member = links.filter(panel_rows__panel__version__dataset__organisation__in=organisations_of(user))
+    if not found["links"] or not (known or host.opted_out_at or member.exists()):
+        return None
+    return HostFacts(host=host, answered_at=max(known, default=None), **found)
+
+
+@dataclass(frozen=True, slots=True)
+class HostInVersion:
+    """How many links of a version's panel lead to a host, by state; one that is excluded cannot be told."""
+
+    version: Version
+    counts: dict[LinkState, int]
+
+
+def host_versions(user: Viewer, host: Host) -> list[HostInVersion]:
+    """For members: the versions of their organisations whose panels lead to the host, newest first."""
+    versions = {
+        version.pk: version
+        for version in version_list(user).filter(dataset__organisation__in=organisations_of(user))
+    }
+    counted: dict[Any, dict[LinkState, int]] = {}
+    rows = (
+        PanelRow.objects.filter(link__host=host, panel__in=list(versions))
+        .values_list("panel", "link__state")
+        .annotate(links=Count("pk"))
+        .order_by()
+    )
+    for version, state, links in rows:
+        shown = LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state)
+        counts = counted.setdefault(version, dict.fromkeys(SHOWN, 0))
+        counts[shown] += links
+    return [HostInVersion(versions[pk], counts) for pk, counts in counted.items()]
+
+
+def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
+    """Hosts of a version's panel for members, worst first: `host`, `links`, `dead`, `failing`, `alive` of each.
+
+    Excluded links are in none of the numbers.
+    """
+    return (
+        PanelRow.objects.filter(
+            panel__version=version, panel__version__dataset__organisation__in=organisations_of(user)
+        )
+        .exclude(link__state=LinkState.EXCLUDED)
+        .values(host=F("link__host__name"))
+        .annotate(
+            links=Count("pk"),
+            dead=Count("pk", filter=Q(link__state__in=IS_DEAD)),
+            failing=Count("pk", filter=Q(link__state=LinkState.FAILING)),
+            alive=Count("pk", filter=Q(link__state__in=ALIVE)),
+        )
+        .order_by("-dead", "-failing", "-links", "host")
+    )

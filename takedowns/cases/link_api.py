@@ -1,0 +1,157 @@
+"""API: the links of a case's items, and turning what link checks found into a case."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import generics, serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.status import HTTP_201_CREATED
+from rest_framework.views import APIView
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import require_role
+from registry.accounts.requests import signed_in
+from registry.datasets.selectors import version_list
+from registry.lib.pagination import Pages
+from takedowns.cases.filters import ItemFilter
+from takedowns.cases.link_states import case_links
+from takedowns.cases.own_initiative import Finding, own_initiative_open, preview
+from takedowns.cases.selectors import case_list, items_with_rows
+from takedowns.reports.models import Item
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from registry.datasets.models import Version
+
+
+class FindingIn(serializers.Serializer[Any]):
+    """Why links that the checks found should go, and the preview that was looked at."""
+
+    reason = serializers.CharField(max_length=5_000, help_text="Read by those who propose and approve")
+    preview = serializers.CharField(max_length=64, help_text="`preview` of what GET answered")
+
+
+class FindingRowsOut(serializers.Serializer[Any]):
+    """Rows of one version that name the links."""
+
+    dataset = serializers.CharField(source="version.dataset.slug")
+    version = serializers.CharField(source="version.name")
+    imported = serializers.SerializerMethodField()
+    rows = serializers.IntegerField(allow_null=True, help_text="null: known once the case has located them")
+
+    def get_imported(self, one: Any) -> bool:
+        """Whether the version was imported; else it is a release made of one."""
+        return one.version.base_id is None
+
+
+class FindingOut(serializers.Serializer[Any]):
+    """What a case about these links would rest on."""
+
+    finding = serializers.CharField()
+    links = serializers.SerializerMethodField()
+    rows = serializers.IntegerField(allow_null=True, help_text="In imported versions")
+    versions = FindingRowsOut(many=True)
+    preview = serializers.CharField(source="digest", help_text="Send it back to open the case")
+
+    def get_links(self, seen: Any) -> int:
+        """How many links."""
+        return len(seen.links)
+
+
+class CaseOpenedOut(serializers.Serializer[Any]):
+    """The case that was opened."""
+
+    number = serializers.CharField()
+
+
+class OwnInitiative(APIView):
+    """What the checks of a version's links found, as a case."""
+
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        operation_id="own_initiative_preview",
+        summary="Dead or replaced links of a version, as a case would name them (staff)",
+        responses=FindingOut,
+    )
+    def get(self, request: Request, slug: str, name: str, finding: str) -> Response:
+        """Count the links, and their rows in every version; `finding` is `dead` or `replaced`."""
+        return Response(FindingOut(preview(self._version(request, slug, name), _finding(finding))).data)
+
+    @extend_schema(
+        operation_id="own_initiative_open",
+        summary="Open a case about them (staff)",
+        request=FindingIn,
+        responses={
+            201: CaseOpenedOut,
+            409: OpenApiResponse(
+                description="Something changed since the preview, or nothing is to be reported"
+            ),
+        },
+    )
+    def post(self, request: Request, slug: str, name: str, finding: str) -> Response:
+        """Report them on our own initiative; refused if anything changed since the preview."""
+        version, found = self._version(request, slug, name), _finding(finding)
+        given = FindingIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        case = own_initiative_open(
+            actor=signed_in(request),
+            version=version,
+            finding=found,
+            reason=given.validated_data["reason"],
+            seen=given.validated_data["preview"],
+        )
+        return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
+
+    def _version(self, request: Request, slug: str, name: str) -> Version:
+        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+        require_role(signed_in(request), version.dataset.organisation, Role.STAFF)
+        return version
+
+
+def _finding(value: str) -> Finding:
+    if value not in Finding.values:
+        raise Http404
+    return Finding(value)
+
+
+class LinkLineOut(serializers.Serializer[Any]):
+    """How one link of an item stands."""
+
+    item = serializers.IntegerField(source="item.pk", help_text="Id of the item")
+    masked = serializers.CharField(help_text="The item, shortened")
+    state = serializers.CharField(help_text="In words, as on the page of the case")
+    checked_at = serializers.DateTimeField(allow_null=True)
+    evidence = serializers.CharField(help_text="What the last check saw, or why nothing is asked")
+
+
+class CaseLinks(generics.GenericAPIView[Item]):
+    """Links of a case's items."""
+
+    permission_classes = [IsAuthenticated]
+    serializer_class = LinkLineOut
+    pagination_class = Pages
+    filterset_class = ItemFilter
+    queryset = Item.objects.none()
+
+    @extend_schema(
+        operation_id="case_links_list",
+        summary="Links of a case's items, as far as they are in the sample of a version",
+        description="Paged by item: a page holds the links of as many items as `page_size` says.",
+        responses=LinkLineOut(many=True),
+    )
+    def get(self, request: Request, number: str) -> Response:
+        """List the links of the items of this page."""
+        case = case_list(request.user).filter(number=number).first()
+        if case is None:
+            raise NotFound
+        items = self.paginate_queryset(self.filter_queryset(items_with_rows(case)))
+        links = case_links(case, list(items or []))
+        return self.get_paginated_response(LinkLineOut(links.lines, many=True).data)

@@ -1,0 +1,131 @@
+"""What the page and the API say of the domains behind a version's links, and to whom."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.accounts.models import Role
+from registry.links.domains.census import hosts_enrol
+from registry.links.domains.models import Domain, DomainChange
+from registry.links.domains.selectors import DomainKind, version_domains
+from tests.factories import make_member, make_user, make_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+    from pytest_django import DjangoAssertNumQueries, Settings
+
+    from registry.datasets.models import Version
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store_folder")]
+
+NAMES = ["taken", "gone", "missing", "moved", "plain", "new"]
+SINCE = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def version(make_panel: Callable[..., Version], settings: Settings) -> Version:
+    """A version with two links on each of six domains, one of each kind."""
+    settings.NAME_SERVERS_SECOND, settings.RDAP_BOOTSTRAP = ["127.0.0.1:1"], "file"
+    urls = [f"https://{sub}.{name}.com/1" for name in NAMES for sub in ("x", "y")]
+    version = make_version(
+        shards={"0.csv": [{"url": url} for url in urls]}, columns={"url": "url"}, dated=date(2023, 1, 1)
+    )
+    make_panel(urls, version)
+    hosts_enrol()
+    domains = Domain.objects.exclude(name="new.com")
+    domains.update(state="present", checked_at=timezone.now())
+    Domain.objects.filter(name="taken.com").update(registered_at=SINCE)
+    Domain.objects.filter(name="gone.com").update(state="domain_gone", missed_at=SINCE)
+    Domain.objects.filter(name="missing.com").update(state="missing", missed_at=SINCE)
+    moved = Domain.objects.get(name="moved.com")
+    DomainChange.objects.create(
+        domain=moved, kind="name_servers", at=SINCE, before=["ns1.old.net"], after=["ns1.new.net"]
+    )
+    plain = Domain.objects.get(name="plain.com")
+    DomainChange.objects.create(domain=plain, kind="addresses", at=datetime(2020, 1, 1, tzinfo=UTC))
+    return version
+
+
+def url(name: str, version: Version) -> str:
+    return reverse(name, args=[version.dataset.slug, version.name])
+
+
+def test_each_domain_is_counted_once_with_its_links(
+    version: Version, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    version = type(version).objects.select_related("base").get(pk=version.pk)
+    with django_assert_num_queries(2):
+        health = version_domains(version)
+    assert health is not None
+    assert health.domains == dict.fromkeys(DomainKind, 1)
+    assert health.links == dict.fromkeys(DomainKind, 2)
+    assert health.total == 6
+
+
+def test_a_stranger_sees_counts_and_no_domain(client: Client, version: Version) -> None:
+    page = client.get(url("version_links", version)).content.decode()
+    assert "6 registrable domains" in page
+    assert "Changed hands" in page
+    assert "taken.com" not in page
+    told = client.get(url("api-version-domains", version)).json()
+    assert told["domains"]["ownership_changed"] == 1
+    assert client.get(url("api-version-domain-rows", version)).status_code in {401, 403}
+    client.force_login(make_user())
+    assert client.get(url("api-version-domain-rows", version)).status_code == 403
+    assert "taken.com" not in client.get(url("version_links", version)).content.decode()
+
+
+def test_a_member_sees_the_domains_that_matter_with_their_evidence(client: Client, version: Version) -> None:
+    client.force_login(make_member(version.dataset.organisation, Role.STAFF))
+    page = client.get(url("version_links", version)).content.decode()
+    for name in ("taken.com", "gone.com", "missing.com", "moved.com"):
+        assert name in page
+    assert "plain.com" not in page
+    assert "ns1.old.net → ns1.new.net" in page
+
+
+def test_the_list_is_ordered_and_filtered(client: Client, version: Version) -> None:
+    client.force_login(make_member(version.dataset.organisation, Role.STAFF))
+    rows = client.get(url("api-version-domain-rows", version)).json()["results"]
+    assert [row["kind"] for row in rows] == [kind.value for kind in DomainKind]
+    assert rows[3]["evidence"][0]["after"] == ["ns1.new.net"]
+    assert rows[5]["evidence"] == []
+    few = client.get(url("api-version-domain-rows", version), {"kind": ["domain_gone", "missing"]}).json()
+    assert [row["name"] for row in few["results"]] == ["gone.com", "missing.com"]
+    assert (
+        client.get(url("api-version-domain-rows", version), {"name": "moved.com"}).json()["results"][0][
+            "links"
+        ]
+        == 2
+    )
+    assert client.get(url("api-version-domain-rows", version), {"kind": "odd"}).status_code == 400
+
+
+def test_links_say_whether_their_domain_changed_hands(client: Client, version: Version) -> None:
+    client.force_login(make_member(version.dataset.organisation, Role.STAFF))
+    rows = url("api-version-link-rows", version)
+    found = client.get(rows, {"ownership_changed": "true"}).json()["results"]
+    assert [row["host"] for row in found] == ["x.taken.com", "y.taken.com"]
+    assert {row["ownership_changed"] for row in found} == {True}
+    assert client.get(rows, {"ownership_changed": "false"}).json()["count"] == 10
+
+
+def test_the_page_says_what_is_not_known(client: Client, version: Version, settings: Settings) -> None:
+    settings.NAME_SERVERS_SECOND, settings.RDAP_BOOTSTRAP = [], ""
+    page = client.get(url("version_links", version)).content.decode()
+    assert "No second resolver is set up here" in page
+    assert "Registries are not asked here" in page
+
+
+def test_without_domains_there_is_nothing(client: Client, make_panel: Callable[..., Version]) -> None:
+    version = make_panel(["http://9.9.9.9/1"])
+    hosts_enrol()
+    assert client.get(url("api-version-domains", version)).status_code == 404
+    assert 'id="domains"' not in client.get(url("version_links", version)).content.decode()

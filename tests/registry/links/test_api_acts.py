@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.accounts.models import Role
+from registry.links.models import LinkPolicy
+from tests.factories import make_member, make_organisation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from django.test import Client
+
+    from registry.datasets.models import Version
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store_folder")]
+
+
+def test_a_maintainer_draws_checks_pauses_and_resumes(
+    client: Client, make_panel: Callable[[Sequence[str]], Version]
+) -> None:
+    version = make_panel(["https://a.example.com/1", "https://b.example.com/2"])
+    links = f"/api/v1/datasets/{version.dataset.slug}/versions/{version.name}/links/"
+    client.force_login(make_member(version.dataset.organisation, Role.MAINTAINER))
+    job = client.post(f"{links}draw/", {"size": 5}, content_type="application/json")
+    assert (job.status_code, job.json()["kind"]) == (202, "panel_draw")
+    assert client.post(f"{links}draw/", {"size": 0}, content_type="application/json").status_code == 400
+    assert client.post(f"{links}check/").json() == {"links": 2}
+    assert client.get(links).json()["waiting"] == 2
+    assert client.post(f"{links}pause/").json()["paused_at"] is not None
+    assert LinkPolicy.objects.get().paused_at is not None
+    assert client.post(f"{links}resume/").json()["paused_at"] is None
+
+
+def test_nobody_else_does(client: Client, make_panel: Callable[[Sequence[str]], Version]) -> None:
+    version = make_panel(["https://a.example.com/1"])
+    links = f"/api/v1/datasets/{version.dataset.slug}/versions/{version.name}/links/"
+    acts = ("draw", "check", "pause", "resume")
+    assert {client.post(f"{links}{act}/").status_code for act in acts} == {401}
+    for user in (
+        make_member(version.dataset.organisation, Role.STAFF),
+        make_member(make_organisation(), Role.APPROVER),
+    ):
+        client.force_login(user)
+        data = {"size": 5}
+        codes = {
+            client.post(f"{links}{act}/", data, content_type="application/json").status_code for act in acts
+        }
+        assert codes == {403}
+    assert LinkPolicy.objects.get().paused_at is None

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from registry.links.models import Link
+from registry.links.panel import panel_draw
+from registry.links.priorities import Priority, due_since, links_prioritise
+from takedowns.cases.link_priorities import rows_triaged
+from takedowns.cases.models import Case
+from tests.factories import run_jobs
+from tests.factories_takedowns import make_case, make_category, make_dataset_of, make_removal
+
+if TYPE_CHECKING:
+    from registry.datasets.models import Version
+    from tests.factories_takedowns import Team
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://img.example.com/1.jpg"
+
+
+@pytest.fixture
+def version(team: Team) -> Version:
+    _, version = make_dataset_of(team)
+    panel_draw(actor=team.maintainer, version=version, size=100)
+    run_jobs()
+    Link.objects.update(checked_at=timezone.now(), due_at=timezone.now() + timedelta(days=7))
+    return version
+
+
+def test_rows_of_an_open_case_come_first_once_it_is_decided(team: Team, version: Version) -> None:
+    make_case(version.dataset, [URL])
+    assert links_prioritise() == 0
+    make_removal(team, version.dataset, [URL])
+    assert links_prioritise() == 1
+    assert Link.objects.get(url=URL).due_at == due_since(Priority.TRIAGED)
+
+
+def test_guarded_cases_and_old_ones_name_nothing(team: Team, version: Version) -> None:
+    make_removal(team, version.dataset, [URL])
+    assert len(list(rows_triaged(timezone.now() - timedelta(hours=1)))) == 1
+    assert list(rows_triaged(timezone.now() + timedelta(hours=1))) == []
+    Case.objects.update(category=make_category("privacy"))
+    assert list(rows_triaged(timezone.now() - timedelta(hours=1))) == []

@@ -162,7 +162,7 @@ class UrlComparison:
                 found = _checked(entry, array)
                 places = _places(array)[found.is_valid().to_numpy(zero_copy_only=False)]
                 values += len(places)
-                without += batch.rows - len(np.unique(places))
+                without += batch.rows - _distinct(places)
         return rows, values, without
 
     def _walk(self, left: dict[tuple[int, int], list[Piece]]) -> None:
@@ -204,7 +204,7 @@ class UrlComparison:
             urls = _checked(entry, array)
             keyed = urls.is_valid().to_numpy(zero_copy_only=False)
             places = _places(array)[keyed]
-            self.counted.add(entry.side, batch.rows, len(places), batch.rows - len(np.unique(places)))
+            self.counted.add(entry.side, batch.rows, len(places), batch.rows - _distinct(places))
             self._add(entry, places + batch.first, urls.drop_null())
             self._progress("Comparing URLs", sum(self.counted.rows), 0)
 
@@ -274,7 +274,7 @@ def _walked(one: Opened, old: Piece, other: Opened, new: Piece) -> list[_Side]:
         places = _places(array)
         keyed = values.is_valid().to_numpy(zero_copy_only=False)
         kept = left[keyed[left]]
-        without = piece.rows - len(np.unique(places[keyed]))
+        without = piece.rows - _distinct(places[keyed])
         sides.append(
             _Side(
                 entry,
@@ -304,6 +304,11 @@ def _places(array: pa.Array) -> NDArray[np.int64]:
     if is_list(array):
         return np.asarray(pa.compute.list_parent_indices(array).to_numpy(zero_copy_only=False), np.int64)
     return np.arange(len(array), dtype=np.int64)
+
+
+def _distinct(places: NDArray[np.int64]) -> int:
+    """How many different rows there are among ascending ones."""
+    return int(np.count_nonzero(np.diff(places))) + bool(len(places))
 
 
 def _nulls(entry: Opened, piece: Piece) -> int | None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 from django.utils import timezone
-from tests.registry.links.content.pictures import bomb, encoded, noise, on_get, picture, serves
 
 from registry.links import services
 from registry.links.content.models import HostSignature, LinkContent
@@ -22,6 +21,7 @@ from registry.links.models import Host, Link, LinkPolicy, PanelRow
 from registry.links.schedule import NOW
 from tests.registry.lib.safe_http.servers import WebServer, answers, redirects, writes
 from tests.registry.links.conftest import Town
+from tests.registry.links.content.pictures import bomb, encoded, noise, on_get, picture, serves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from tests.registry.links.content.pictures import bomb, encoded, picture, png
 
 from registry.links.content import pictures
 from registry.links.content.picture_hash import picture_hash
 from registry.links.content.pictures import Pictures
 from registry.links.content.states import FAR, NEAR, distance
+from tests.registry.links.content.pictures import bomb, encoded, picture, png
 
 if TYPE_CHECKING:
     import pytest

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import timezone
-from tests.registry.links.content.pictures import encoded, on_get, picture, serves
 
 from registry.datasets.models import Version, VersionStatus
 from registry.hooks import hooks
@@ -16,6 +15,7 @@ from registry.links.content.models import HostSignature, LinkContent
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
 from registry.links.schedule import NOW
 from tests.registry.lib.safe_http.servers import answers, redirects
+from tests.registry.links.content.pictures import encoded, on_get, picture, serves
 from tests.registry.links.test_checker import polite
 
 if TYPE_CHECKING:

@@ -155,7 +155,8 @@ def _index_shard(job: _Job, item: ShardFile, advance: Advance) -> _Indexed:
         binding = bind_columns(shard.columns, job.columns)
     except UsageError as error:
         raise UsageError(f"{item.name}: {error}") from error
-    check_binding(shard, binding)
+    indexed = {ROLE_OF[kind] for kind in job.kinds}
+    check_binding(shard, {role: name for role, name in binding.items() if role in indexed})
     digest = shard.digest()
     _check_format(item.name, job.known.get(digest, item.name))  # before it takes the place of what is there
     form = row_format(item.name)

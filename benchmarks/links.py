@@ -30,7 +30,7 @@ from measure import Figures, Goal, Job, finish, parse_options
 from server import ROOT, server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PER_HOST = 2
 ADDRESSES = 200
@@ -109,7 +109,7 @@ def workers(environment: dict[str, str], folder: Path) -> subprocess.Popen[bytes
         )
 
 
-def spent(processes: Iterator[psutil.Process] | list[psutil.Process]) -> float:
+def spent(processes: list[psutil.Process]) -> float:
     """CPU seconds of these processes, and of those that they have waited for."""
     return sum(sum(one.cpu_times()[:4]) for one in processes if one.is_running())
 

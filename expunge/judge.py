@@ -16,7 +16,7 @@ from expunge.hashing import hash_files
 from expunge.keys import ROLE_OF, KeyKind, Role
 from expunge.manifest import read_keys, read_positions, read_redacted, read_redacted_keys
 from expunge.redactions import column_named, locate_both
-from expunge.shards import Binding, Cut, Fingerprint, Positions, ShardFile, open_shard
+from expunge.shards import NO_ROWS, Binding, Cut, Fingerprint, Positions, ShardFile, open_shard
 from expunge.shards.source import row_format
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Judged:
     """One shard of a copy: how it was recognised, its rows, and those that the release removes.
 
     `redacted` are the cells of other rows that are to be made null, and the elements that go; `named` are, by column, the
-    rows that stay and of which redactions name that cell, whatever it still holds. `undetermined` says what could not be judged, empty if nothing.
+    rows that stay and of which redactions name that cell, whatever it still holds. `undetermined` says what could not be
+    judged, empty if nothing.
     """
 
     file: ShardFile
@@ -80,7 +81,7 @@ def judge(
         digest, state = one.sha256, one.fingerprint
         known = digest, row_format(file.name)
         if known in base and (digest in removed or digest in redacted or known not in clean):
-            positions, lost = removed.get(digest, _NONE), redacted.get(digest, Cut())
+            positions, lost = removed.get(digest, NO_ROWS), redacted.get(digest, Cut())
             judged[file.name] = Judged(
                 file,
                 KnownAs.BASE,
@@ -91,7 +92,7 @@ def judge(
                 named=lost.null,
             )
         elif known in clean:
-            judged[file.name] = Judged(file, KnownAs.RELEASE, clean[known], _NONE, state)
+            judged[file.name] = Judged(file, KnownAs.RELEASE, clean[known], NO_ROWS, state)
     unknown = [file for file in shards if file.name not in judged]
     if unknown:
         located, found = locate_both(
@@ -117,9 +118,6 @@ def judge(
                 named={name: np.setdiff1d(rows, hits.positions) for name, rows in cells.named.items()},
             )
     return [judged[file.name] for file in shards]
-
-
-_NONE: Positions = np.zeros(0, dtype=np.int64)
 
 
 def _undetermined(release: Release, file: ShardFile, binding: Binding) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from expunge.errors import UsageError
 from expunge.keys import DIGEST_SIZE, ROLE_OF, KeyKind, Role, column_keys, url_keys
 from expunge.keyset import KeySet
 from expunge.pool import Advance, map_shards
@@ -29,7 +28,7 @@ from expunge.shards import (
     Fingerprint,
     Positions,
     ShardFile,
-    bind_columns,
+    bind_shard,
     check_binding,
     is_list,
     open_shard,
@@ -297,10 +296,7 @@ def sample_values(shard: ShardFile, positions: Iterable[int], column: str) -> di
 
 def _search_shard(job: _Job, item: ShardFile, advance: Advance) -> ShardHits:
     shard = open_shard(item)
-    try:
-        binding = bind_columns(shard.columns, job.columns, job.hints)
-    except UsageError as error:
-        raise UsageError(f"{item.name}: {error}") from error
+    binding = bind_shard(shard, job.columns, job.hints)
     if job.checked:
         check_binding(shard, binding)
     full = _blanked_columns(shard.columns, binding, job.blanked)

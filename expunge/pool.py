@@ -70,10 +70,10 @@ def map_shards(
 
         return [work(shared, item, advance) for item in items]
 
+    # Memory that an allocator gives back after each column is faulted in again by the next: a fifth of a rewritten shard.
+    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "-1")
     # Threads of the parent must not be forked with it. The fork server has none and imports the engine once, so that
     # the processes of each stage start in no time.
-    # Memory that their allocator gives back after each column is faulted in again by the next: a fifth of a rewritten shard.
-    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "-1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "expunge.rewrite"])
     counter = context.Value(ctypes.c_int64)

@@ -146,10 +146,10 @@ def _verify_files(
 ) -> tuple[dict[str, Hashed], list[str]]:
     """Hash every file that the sums list; refuse files that they do not. Returns what is there and what is not."""
     links = {name for name in sums if _is_linked(folder, name)}
-    absent = [name for name in sums if name not in links and not (folder / name).is_file()]
-    there = [name for name in sums if name not in links and name not in absent]
+    there = [name for name in sums if name not in links and (folder / name).is_file()]
     files = [ShardFile(folder / name, name, may_be_empty=True) for name in there]
     found = dict(zip(there, hash_files(files, workers=workers, progress=progress), strict=True))
+    absent = [name for name in sums if name not in links and name not in found]
     differences = [f"{name} is a link." for name in sums if name in links]
     differences += [
         f"{name} is not the file that was published: its SHA-256 differs."

@@ -13,9 +13,9 @@ class TakedownsConfig(AppConfig):
         """Fill in the hooks: `registry` asks the removals and the public pages, `reports` tells the cases."""
         # Models can be imported only once all apps are loaded.
         from registry.hooks import hooks as registry_hooks  # noqa: PLC0415
-        from takedowns.cases.domains import domains_report  # noqa: PLC0415
-        from takedowns.cases.exclusion import keys_excluded, rows_excluded  # noqa: PLC0415
-        from takedowns.cases.link_priorities import rows_triaged  # noqa: PLC0415
+        from takedowns.cases.links.exclusion import keys_excluded, rows_excluded  # noqa: PLC0415
+        from takedowns.cases.links.priorities import rows_triaged  # noqa: PLC0415
+        from takedowns.cases.own_initiative.domains import domains_report  # noqa: PLC0415
         from takedowns.cases.services import case_open  # noqa: PLC0415
         from takedowns.releases.link_priorities import rows_released  # noqa: PLC0415
         from takedowns.removals.services import version_objections  # noqa: PLC0415

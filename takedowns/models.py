@@ -1,7 +1,6 @@
 """The app's models, gathered for Django; each lives with its noun."""
 
-from takedowns.cases.domain_models import DomainReport
-from takedowns.cases.models import Case, Consequence, Decision, Location
+from takedowns.cases.models import Case, Consequence, Decision, DomainReport, Location
 from takedowns.releases.models import Release
 from takedowns.removals.models import AffectedVersion, RedactionKey, Removal, RemovalKey
 from takedowns.reports.models import Category, Counter, Item, Report

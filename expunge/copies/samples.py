@@ -46,9 +46,11 @@ class Examined:
 
     `gone` are the keys that go and have files, so far, and `rows` those of the manifest that only the samples told of.
     `alone` counts samples that no row speaks for, `rows_alone` has the rows of those that have one all the same;
-    `unjudged` of them have no URL, and `drawn` is the manifest of the others. `row_of` has the rows of all keys, and what
-    is redacted: `cells` by the rows, `unlinked` those whose row loses its URL, `told` the manifest of every json with a URL; `captioned` have a text, and of
-    `unreadable` samples the json is none.
+    `unjudged` of them have no URL, and `drawn` is the manifest of the others.
+
+    Where the release redacts, `row_of` has the rows of all keys, `cells` what goes of each sample by its row, and `told` is
+    the manifest of every json with a URL; `unlinked` are the keys whose row loses its URL, `captioned` have a text, and
+    `unreadable` counts samples whose json is none.
     """
 
     gone: frozenset[str] = frozenset()
@@ -115,18 +117,18 @@ def examine(search: Search, item: tuple[int, tuple[Part, Judged | None]], advanc
                 unjudged += 1
     advance(1)
     return Examined(
-        frozenset(gone),
-        np.array(sorted(only_told), dtype=np.int64),
-        count,
-        alone,
-        unjudged,
-        drawn if written else None,
-        rows if search.redacting else {},
-        redacting.cells,
-        frozenset(redacting.unlinked),
-        told if shown else None,
-        frozenset(redacting.captioned),
-        redacting.unreadable,
+        gone=frozenset(gone),
+        rows=np.array(sorted(only_told), dtype=np.int64),
+        alone=count,
+        rows_alone=alone,
+        unjudged=unjudged,
+        drawn=drawn if written else None,
+        row_of=rows if search.redacting else {},
+        cells=redacting.cells,
+        unlinked=frozenset(redacting.unlinked),
+        told=told if shown else None,
+        captioned=frozenset(redacting.captioned),
+        unreadable=redacting.unreadable,
     )
 
 

@@ -52,7 +52,8 @@ TEXT = "txt"
 class Member:
     """A file in a tar. Its headers begin at `begin`, its `size` bytes at `data`, and what comes next at `end`.
 
-    `lent_size` says whether a header before its own holds the size. `key` is that of the sample it belongs to, empty for none, and `ending` what it is of it: `jpg`, `txt`, `json`.
+    `lent_size` says whether a header before its own holds the size. `key` is that of the sample it belongs to, empty for
+    none, and `ending` what it is of it: `jpg`, `txt`, `json`.
     """
 
     name: str
@@ -328,24 +329,20 @@ class _Reader:
         return found
 
     def _number(self, field: bytes, base: int) -> int:
-        """A number of a header. Raises `BadShard` where it is none."""
-        number = _number(field, base)
+        """A number of a header, in digits or, where they would be too many, in base 256. Raises `BadShard` where it is none."""
+        if field[:1] == b"\x80":
+            return int.from_bytes(field[1:])
+        digits = field.split(b"\0")[0].strip(b" \0") or b"0"
+        try:
+            number = int(digits, base)
+        except ValueError:
+            number = -1
         if number < 0:
             raise self._bad(f"is damaged after {self._last}: a header holds no number.")
         return number
 
     def _bad(self, what: str) -> BadShard:
         return BadShard(f"{self._name}: {what}", str(self._path))
-
-
-def _number(field: bytes, base: int = 8) -> int:
-    """A number of a header, in digits or, where they would be too many, in base 256; negative where it is none."""
-    if field[:1] == b"\x80":
-        return int.from_bytes(field[1:])
-    try:
-        return int(field.split(b"\0")[0].strip(b" \0") or b"0", base)
-    except ValueError:
-        return -1
 
 
 def _name(header: bytes) -> str:

@@ -22,7 +22,7 @@ from expunge.diff.urls import Counted
 from expunge.errors import UsageError
 from expunge.files import writing
 from expunge.keys import ROLE_OF, Role
-from expunge.shards import Batch, bind_columns, is_list, open_shard
+from expunge.shards import Batch, bind_shard, is_list, open_shard
 from expunge.shards.jsonl import JsonLinesShard
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def key_and_values(
 def _key_column(on: str, shard: Shard, given: Mapping[str, str] | None) -> str:
     roles = {role.value: role for role in Role} | {kind.value: role for kind, role in ROLE_OF.items()}
     if on in roles:
-        column = bind_columns(shard.columns, given).get(roles[on])
+        column = bind_shard(shard, given).get(roles[on])
         if column is None:
             raise UsageError(
                 f"{shard.file.name} has no column for the key {on}. Name it with --column {on}=NAME."

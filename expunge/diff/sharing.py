@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from expunge.shards import Shard, open_shard
 from expunge.shards.parquet import ParquetShard
-from expunge.shards.source import TABLE_EXTENSION, split_extension
+from expunge.shards.source import TABLE_EXTENSION, row_format
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,9 +91,9 @@ def open_version(files: Sequence[ShardFile], side: int, columns: ColumnsOf, *, n
     opened = []
     for place, file in enumerate(files):
         shard = open_shard(file)
-        form = split_extension(file.name)
+        form = row_format(file.name)
         compared = columns(shard)
-        if form[0] != TABLE_EXTENSION:
+        if form != TABLE_EXTENSION:
             size = shard.fingerprint[0]
             # The same bytes are the same rows where one parser reads both. An empty file has no rows to share.
             piece = Piece(side, place, file.path, None, 0, 0, (form, size) if size else None, ((0, size),))
@@ -222,7 +222,7 @@ def _share_namesakes(pair: tuple[Opened, Opened]) -> list[tuple[Piece, Piece]]:
 def _whole(entry: Opened) -> Piece:
     """A shard as one piece, whatever is in it."""
     size = entry.shard.fingerprint[0]
-    form = split_extension(entry.file.name)
+    form = row_format(entry.file.name)
     return Piece(entry.side, entry.place, entry.file.path, None, 0, 0, (form, size), ((0, size),))
 
 

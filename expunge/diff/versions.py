@@ -14,7 +14,7 @@ from expunge.diff.urls import UrlComparison
 from expunge.errors import UsageError
 from expunge.keys import Role
 from expunge.progress import Progress, quiet
-from expunge.shards import Shard, ShardFile, bind_columns
+from expunge.shards import Shard, ShardFile, bind_shard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +158,7 @@ class _UrlColumn:
         self._given = given
 
     def __call__(self, shard: Shard) -> tuple[str, ...]:
-        binding = bind_columns(shard.columns, self._given)
+        binding = bind_shard(shard, self._given)
         if Role.URL in binding:
             return (binding[Role.URL],)
         if not shard.columns:  # no rows either

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expunge.errors import UsageError
-from expunge.index.builder import MEMORY_BYTES, ShardIndexer, index_files, is_indexed, shard_folder
+from expunge.index.builder import MEMORY_BYTES, ShardIndexer, index_files, is_indexed
 from expunge.index.merging import merge_shards
 from expunge.index.store import open_array
 from expunge.index.versions import (
@@ -23,7 +22,7 @@ from expunge.keys import ROLE_OF, KeyKind
 from expunge.manifest import version_root
 from expunge.pool import Advance, map_shards
 from expunge.progress import Progress, quiet
-from expunge.shards import ShardFile, bind_columns, check_binding, open_shard
+from expunge.shards import ShardFile, bind_shard, check_binding, open_shard
 from expunge.shards.source import row_format
 
 if TYPE_CHECKING:
@@ -101,17 +100,12 @@ def build_index(
 
 
 def _check_formats(folder: Path, name: str, shards: Sequence[IndexedShard]) -> None:
-    """Refuse shards of the same bytes whose rows are not the same; what was built of one that is new here is removed."""
+    """Refuse shards of the same bytes whose rows are not the same: of this version, or beside one that is in the index."""
     known = _known(folder, name)
     first: dict[str, IndexedShard] = {}
     for shard in shards:
         other = known.get(shard.sha256) or first.setdefault(shard.sha256, shard)
-        try:
-            _check_format(shard.name, other.name)
-        except UsageError:
-            if shard.sha256 not in known:
-                shutil.rmtree(shard_folder(folder, shard.sha256), ignore_errors=True)
-            raise
+        _check_format(shard.name, other.name)
 
 
 def _check_format(name: str, other: str) -> None:
@@ -151,10 +145,7 @@ class _Indexed:
 
 def _index_shard(job: _Job, item: ShardFile, advance: Advance) -> _Indexed:
     shard = open_shard(item)
-    try:
-        binding = bind_columns(shard.columns, job.columns)
-    except UsageError as error:
-        raise UsageError(f"{item.name}: {error}") from error
+    binding = bind_shard(shard, job.columns)
     indexed = {ROLE_OF[kind] for kind in job.kinds}
     check_binding(shard, {role: name for role, name in binding.items() if role in indexed})
     digest = shard.digest()

@@ -117,14 +117,9 @@ def prefixes_of(kind: KeyKind, keys: pa.Array) -> NDArray[np.uint64]:
     return prefixes
 
 
-def shard_folder(folder: Path, digest: str) -> Path:
-    """Where all that an index holds of one shard alone is."""
-    return folder / digest[:2] / digest
-
-
 def index_files(folder: Path, digest: str, kind: KeyKind) -> tuple[Path, Path]:
     """The array and the archive of one kind of one shard."""
-    home = shard_folder(folder, digest)
+    home = folder / digest[:2] / digest
     return home / f"{kind.value}.idx", home / f"{kind.value}.parquet"
 
 

@@ -176,9 +176,8 @@ def _write(path: Path, table: pa.Table) -> None:
 
 def _read(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
     try:
-        with pq.ParquetFile(
-            path
-        ) as reader:  # `read_table` would import PyArrow's datasets first, and pandas with them
+        # `read_table` would import PyArrow's datasets first, and pandas with them.
+        with pq.ParquetFile(path) as reader:
             table = reader.read()
         return table.select(list(columns)).cast(pa.schema([pa.field(n, t) for n, t in columns.items()]))
     except (OSError, pa.ArrowException, KeyError) as error:

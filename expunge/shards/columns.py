@@ -104,6 +104,16 @@ def bind_columns(
     return binding
 
 
+def bind_shard(
+    shard: Shard, given: Mapping[str, str] | None = None, hints: Mapping[Role, str] | None = None
+) -> Binding:
+    """As `bind_columns`, of a shard's columns. Raises `UsageError`, naming the shard."""
+    try:
+        return bind_columns(shard.columns, given, hints)
+    except UsageError as error:
+        raise UsageError(f"{shard.file.name}: {error}") from error
+
+
 def _find(columns: Sequence[Column], name: str, role: Role) -> str:
     found = [column.name for column in columns if column.name == name] or _named(columns, name)
     if len(found) == 1:

@@ -195,7 +195,7 @@ class Shard(ShardBytes, ABC):
         """The rows in order, with the values of the named columns; every row is checked, also with no column named."""
 
     def sample(self, columns: Sequence[str]) -> Batch | None:
-        """Some of the first rows, `SAMPLE_ROWS` of them if there are so many; None where there is no row."""
+        """Some of the first rows, `SAMPLE_ROWS` or more where one read gives them; None where there is no row."""
         return next(self.batches(columns), None)
 
     def presence(self, columns: Sequence[str]) -> Iterator[Batch]:

@@ -74,7 +74,7 @@ class BareFile:
             )
             self._reader = pq.ParquetFile(source.path, metadata=self._metadata, pre_buffer=False)
             self.schema: pa.Schema = self._reader.schema_arrow
-        except (pa.ArrowException, NotImplementedError) as error:
+        except pa.ArrowException as error:
             raise FooterError(f"its schema has no form in Arrow ({error})") from error
 
     def __enter__(self) -> Self:

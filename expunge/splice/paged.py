@@ -61,7 +61,7 @@ class Part:
     change: Change | None = None
 
     @property
-    def place(self) -> tuple[int, int]:
+    def extent(self) -> tuple[int, int]:
         """Where the old pages begin and end in the file."""
         return self.old[0].start, self.old[-1].end
 

@@ -152,7 +152,7 @@ class _Splicer:
             if part.change:
                 self._sink.write(part.data())
             else:
-                self._source.copy(*part.place, self._sink)
+                self._source.copy(*part.extent, self._sink)
         beside = paged.beside
         return paged.chunk.moved(distance), replace(beside, offset_index=moved(beside.offset_index, distance))
 

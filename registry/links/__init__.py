@@ -7,7 +7,8 @@
 4. `outcomes` names what one attempt saw, and `states` what that makes of the link, which takes several attempts.
 5. `estimates` says what the sample means for the whole version, with its interval and its bounds.
 
-Only headers are asked for, unless the maintainer of a dataset turned the reading of content on: then `content_reading`
-asks for it, and `content` tells by hashes whether it is what it was. No content is ever kept. `docs/design/links.md` has
-the reasons.
+Only headers are asked for, unless the maintainer of a dataset turned the reading of content on: then `content.reading`
+asks for it, and `content.states` tells by hashes whether it is what it was. No content is ever kept. `domains` asks name
+servers for the domains behind the links, and `distributions` watches where versions are served. `docs/design/links.md`
+has the reasons.
 """

@@ -25,10 +25,19 @@ from django.db import connection
 from django.utils import timezone
 
 from expunge.keys import url_host
-from registry.lib.safe_http import Client, Hop, Limits, Policy, Refused, Request, Response
+from registry.lib.safe_http import (
+    Client,
+    Hop,
+    Limits,
+    Policy,
+    Refused,
+    Request,
+    Response,
+    Stop,
+    check,
+    redirected,
+)
 from registry.lib.safe_http import Outcome as Failure
-from registry.lib.safe_http.results import Stop
-from registry.lib.safe_http.urls import check, redirected
 from registry.links import robots
 from registry.links.content.pictures import Pictures
 from registry.links.content.reading import WHOLE_AT_ONCE, Contents, Reader
@@ -257,7 +266,7 @@ class Turn:
             walk.reading = reading
 
     async def _ask_politely(self, request: Request, *, link: int | None = None) -> Result | None:
-        """As `content_reading.Ask`."""
+        """As `content.reading.Ask`."""
         if max(self._host.next_at, timezone.now()) > self._ends:
             return None
         await self._wait()

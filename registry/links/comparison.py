@@ -19,18 +19,18 @@ from registry.links.estimates import student
 from registry.links.models import Panel, PanelRow
 from registry.links.panel import panel_secret
 from registry.links.sample import siphash
-from registry.links.states import IS_DEAD, LinkState
+from registry.links.states import IS_ALIVE, IS_DEAD, shown
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from django.db.models import QuerySet
 
     from registry.datasets.models import Version, Viewer
+    from registry.links.states import LinkState
 
     Flags = npt.NDArray[np.bool_]
     Numbers = npt.NDArray[np.int64]
 
-ALIVE = (LinkState.ALIVE, LinkState.MOVED)
 NO_LIMIT = 2**64  # of a panel that holds every link of its version
 
 
@@ -91,9 +91,12 @@ def panels_comparable(user: Viewer, version: Version) -> QuerySet[Panel]:
     )
 
 
-def panel_before(user: Viewer, version: Version) -> Panel | None:
-    """The panel of the version that comes before this one, among those that the user may see."""
-    return panels_comparable(user, version).filter(version__dated__lt=version.dated).first()
+def panel_against(user: Viewer, version: Version, name: str = "") -> Panel | None:
+    """The comparable panel of the version of this name, or without one that of the version that comes before this one."""
+    panels = panels_comparable(user, version)
+    if name:
+        return panels.filter(version__name=name).first()
+    return panels.filter(version__dated__lt=version.dated).first()
 
 
 def versions_compare(old: Version, new: Version) -> Comparison | None:
@@ -111,7 +114,7 @@ def versions_compare(old: Version, new: Version) -> Comparison | None:
     if not before or not after:
         return None
     states = [link.state for link in both.values()]
-    alive = np.array([state in ALIVE for state in states])
+    alive = np.array([state in IS_ALIVE for state in states])
     dead = np.array([state in IS_DEAD for state in states])
     hosts = np.array([link.host for link in both.values()], np.int64)
     in_old = np.array([pk in before for pk in both])
@@ -173,11 +176,7 @@ def _links(panel: Panel) -> dict[int, _Sampled]:
     keys = np.frombuffer(b"".join(bytes(key) for _, key, _, _ in rows), np.uint8).reshape(-1, 32)
     numbers = siphash(panel_secret(), keys).tolist()
     return {
-        pk: _Sampled(
-            number,
-            LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state),
-            host,
-        )
+        pk: _Sampled(number, shown(state), host)
         for (pk, _, state, host), number in zip(rows, numbers, strict=True)
     }
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from registry.datasets.selectors import version_list
 from registry.links.models import PanelRow
 from registry.links.selectors import version_health
-from registry.links.states import LinkState
+from registry.links.states import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from registry.datasets.models import Version
-
-_CANNOT_BE_TOLD = frozenset({LinkState.EXCLUDED, LinkState.UNVERIFIABLE})
 
 
 @require_safe
@@ -64,10 +62,7 @@ def version_link_states_csv(request: HttpRequest, slug: str, name: str) -> HttpR
     if not found.exists():
         raise Http404
     links = found.values_list("shard", "row", "link__key", "link__state").iterator(chunk_size=5_000)
-    rows = (
-        (shard, row, bytes(key).hex(), LinkState.UNVERIFIABLE.value if state in _CANNOT_BE_TOLD else state)
-        for shard, row, key, state in links
-    )
+    rows = ((shard, row, bytes(key).hex(), shown(state).value) for shard, row, key, state in links)
     return _csv(version, "link-states", ("shard", "row", "url.raw.sha256", "state"), rows)
 
 

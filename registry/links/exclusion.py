@@ -6,14 +6,18 @@ request, redirects included.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from expunge.errors import UsageError
 from expunge.keys import DIGEST_SIZE, keys_of_url
 from registry.hooks import hooks
+from registry.links.models import PanelRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+
+    from registry.links.models import Link
 
     Key = tuple[str, bytes]  # kind of key, and the key
 
@@ -33,6 +37,21 @@ def excluded_urls(urls: Iterable[str], recorded: Mapping[str, Collection[Key]] |
 def excluded_rows(rows: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
     """Of these rows, as (shard digest, row index), those whose links must not be contacted."""
     return {row for ask in hooks.rows_excluded for row in ask(rows)} if rows else set()
+
+
+def excluded_links(links: Collection[Link], recorded: Mapping[int, Collection[Key]]) -> set[int]:
+    """Of these links, the primary keys of those that must not be contacted: by their URLs or by the rows that hold them.
+
+    `recorded` are keys of what datasets recorded behind them, by primary key.
+    """
+    urls = excluded_urls(
+        {link.url for link in links}, {link.url: recorded.get(link.pk, ()) for link in links}
+    )
+    holding: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for shard, row, link in PanelRow.objects.filter(link__in=links).values_list("shard", "row", "link"):
+        holding[shard, row].add(link)
+    named = {link for row in excluded_rows(holding.keys()) for link in holding[row]}
+    return named | {link.pk for link in links if link.url in urls}
 
 
 def _keys(url: str) -> set[Key]:

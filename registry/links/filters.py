@@ -9,7 +9,7 @@ import django_filters
 from registry.links.content.states import ContentState
 from registry.links.models import PanelRow
 from registry.links.outcomes import Outcome
-from registry.links.selectors import SHOWN
+from registry.links.states import SHOWN
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -14,8 +14,7 @@ from django.db.models import Count, F, Max, Q
 from registry.accounts.permissions import organisations_of
 from registry.datasets.selectors import version_list
 from registry.links.models import Host, Link, PanelRow
-from registry.links.selectors import SHOWN
-from registry.links.states import IS_DEAD, LinkState
+from registry.links.states import IS_ALIVE, IS_DEAD, SHOWN, LinkState, shown
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.datasets.models import Version, Viewer
-
-ALIVE = (LinkState.ALIVE, LinkState.MOVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def host_facts(user: Viewer, name: str) -> HostFacts | None:
     )
     found = links.aggregate(
         links=Count("pk"),
-        alive=Count("pk", filter=Q(state__in=ALIVE)),
+        alive=Count("pk", filter=Q(state__in=IS_ALIVE)),
         dead=Count("pk", filter=Q(state__in=IS_DEAD)),
     )
     answered = host.links.filter(status__gt=0).aggregate(at=Max("checked_at"))["at"]
@@ -86,10 +83,8 @@ def host_versions(user: Viewer, host: Host) -> list[HostInVersion]:
         .order_by()
     )
     for version, state, links in rows:
-        shown = LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state)
-        counts = counted.setdefault(version, dict.fromkeys(SHOWN, 0))
-        counts[shown] += links
-    return [HostInVersion(versions[pk], counts) for pk, counts in counted.items()]
+        counted.setdefault(version, dict.fromkeys(SHOWN, 0))[shown(state)] += links
+    return [HostInVersion(version, counted[pk]) for pk, version in versions.items() if pk in counted]
 
 
 def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
@@ -107,7 +102,12 @@ def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
             links=Count("pk"),
             dead=Count("pk", filter=Q(link__state__in=IS_DEAD)),
             failing=Count("pk", filter=Q(link__state=LinkState.FAILING)),
-            alive=Count("pk", filter=Q(link__state__in=ALIVE)),
+            alive=Count("pk", filter=Q(link__state__in=IS_ALIVE)),
         )
         .order_by("-dead", "-failing", "-links", "host")
     )
+
+
+def worst_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
+    """Those of `version_hosts` with links that are dead or fail."""
+    return version_hosts(user, version).filter(Q(dead__gt=0) | Q(failing__gt=0))

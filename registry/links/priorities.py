@@ -17,7 +17,7 @@ from django.utils import timezone
 from registry.hooks import hooks
 from registry.links.domains.models import ChangeKind
 from registry.links.models import Link, PanelRow
-from registry.links.schedule import NOW, hosts_due
+from registry.links.schedule import NOW, links_set
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,9 +75,4 @@ def _links_of(first: RowsFirst) -> QuerySet[Link]:
 
 def _come_first(links: QuerySet[Link], priority: Priority) -> int:
     later = Link.objects.filter(pk__in=links.values("pk"), due_at__gt=due_since(priority))
-    hosts = set(later.values_list("host", flat=True))
-    if not hosts:
-        return 0
-    moved = later.update(due_at=due_since(priority))
-    hosts_due(hosts)
-    return moved
+    return links_set(later, due_at=due_since(priority))

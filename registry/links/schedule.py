@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from registry.links.content.store import content_forget, content_record, recorded_keys, signatures_record
 from registry.links.distributions.models import Distribution
-from registry.links.exclusion import excluded_rows, excluded_urls
+from registry.links.exclusion import excluded_links
 from registry.links.history import observations_write
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
 from registry.links.outcomes import Outcome
@@ -183,6 +183,26 @@ def batch_release(batch: Batch) -> None:
     Host.objects.filter(lease=batch.lease).update(lease=None, lease_until=None)
 
 
+def links_due_now(links: QuerySet[Link]) -> int:
+    """Let those of these links that are on the schedule come first; returns how many."""
+    return links_set(links.filter(due_at__isnull=False), due_at=NOW)
+
+
+def links_set(links: QuerySet[Link], **fields: Any) -> int:
+    """Write these fields of links outside of any batch, and let their hosts be due accordingly; returns of how many.
+
+    Hosts are locked first and in order, as whoever records a batch takes them, so that the two never wait for each other.
+    """
+    with transaction.atomic():
+        hosts = set(links.order_by().values_list("host", flat=True))
+        if not hosts:
+            return 0
+        list(Host.objects.select_for_update().filter(pk__in=hosts).order_by("pk").values_list("pk"))
+        count = links.filter(host__in=hosts).update(**fields)
+        hosts_due(hosts)
+    return count
+
+
 def hosts_due(hosts: Iterable[int]) -> None:
     """Let these hosts be due when the first of their links is."""
     with connection.cursor() as cursor:
@@ -273,14 +293,7 @@ def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID
 
 def _exclude(links: list[Link], recorded: dict[int, set[Key]]) -> list[Link]:
     """Those that may be contacted; the others are marked as excluded, which takes them off the schedule."""
-    urls = excluded_urls(
-        {link.url for link in links}, {link.url: recorded.get(link.pk, set()) for link in links}
-    )
-    rows = defaultdict(set)
-    for shard, row, link in PanelRow.objects.filter(link__in=links).values_list("shard", "row", "link"):
-        rows[shard, row].add(link)
-    named = {link for row in excluded_rows(rows.keys()) for link in rows[row]}
-    out = {link.pk for link in links if link.url in urls or link.pk in named}
+    out = excluded_links(links, recorded)
     if out:
         Link.objects.filter(pk__in=out).update(**link_excluded())
         content_forget(out)

@@ -20,7 +20,7 @@ from registry.links.domains.takeovers import rows_taken_over
 from registry.links.estimates import Estimate, estimate
 from registry.links.models import Panel, PanelRow
 from registry.links.schedule import NOW
-from registry.links.states import IS_DEAD, LinkState
+from registry.links.states import IS_ALIVE, IS_DEAD, SHOWN, LinkState, shown
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.datasets.models import Version, Viewer
-
-SHOWN = tuple(state for state in LinkState if state is not LinkState.EXCLUDED)
-_ALIVE = (LinkState.ALIVE, LinkState.MOVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +48,6 @@ class Health:
     vantage: str  # from where links were asked
 
 
-@dataclass(frozen=True, slots=True)
-class HostHealth:
-    """How many links of a panel lead to a host, and how many of them are dead or fail."""
-
-    name: str
-    links: int
-    dead: int
-    failing: int
-
-
 def version_health(version: Version) -> Health | None:
     """How the version's links stand; None without a panel that was drawn. Three queries for any size."""
     panel = Panel.objects.filter(version=version, drawn_at__isnull=False).first()
@@ -69,7 +56,7 @@ def version_health(version: Version) -> Health | None:
     rows = PanelRow.objects.filter(panel=panel)
     states, hosts = [], []
     for state, host in rows.values_list("link__state", "link__host"):
-        states.append(LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state))
+        states.append(shown(state))
         hosts.append(host)
     # A URL that leads to no host is a row that cannot be told, and shares its host with no other.
     states += [LinkState.UNVERIFIABLE] * panel.urls_unusable
@@ -79,7 +66,7 @@ def version_health(version: Version) -> Health | None:
         panel=panel,
         counts={state: states.count(state) for state in SHOWN},
         estimate=estimate(
-            np.array([state in _ALIVE for state in states]),
+            np.array([state in IS_ALIVE for state in states]),
             np.array([state in IS_DEAD for state in states]),
             np.array(hosts, np.int64),
             whole=len(states) < panel.size,
@@ -91,20 +78,6 @@ def version_health(version: Version) -> Health | None:
         waiting=rows.filter(link__due_at=NOW).count(),
         vantage=settings.LINKS_VANTAGE,
     )
-
-
-def worst_hosts(version: Version, limit: int = 10) -> list[HostHealth]:
-    """The hosts with the most links of the version's panel that are dead or fail, worst first."""
-    dead, failing = Q(link__state__in=IS_DEAD), Q(link__state=LinkState.FAILING)
-    found = (
-        PanelRow.objects.filter(panel__version=version)
-        .exclude(link__state=LinkState.EXCLUDED)
-        .values("link__host__name")
-        .annotate(links=Count("pk"), dead=Count("pk", filter=dead), failing=Count("pk", filter=failing))
-        .filter(Q(dead__gt=0) | Q(failing__gt=0))
-        .order_by("-dead", "-failing", "link__host__name")[:limit]
-    )
-    return [HostHealth(row["link__host__name"], row["links"], row["dead"], row["failing"]) for row in found]
 
 
 def links_found(version: Version) -> dict[str, int]:

@@ -22,10 +22,10 @@ from registry.links.checker import batch_check
 from registry.links.content.selectors import content_consequence
 from registry.links.content.states import ContentChecks
 from registry.links.content.store import content_forget_of, recorded_keys
-from registry.links.exclusion import excluded_rows, excluded_urls
+from registry.links.exclusion import excluded_links
 from registry.links.history import observations_expire, partitions_ahead
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
-from registry.links.schedule import NOW, batch_claim, batch_release, hosts_due
+from registry.links.schedule import batch_claim, batch_release, links_due_now, links_set
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -40,19 +40,21 @@ _AT_ONCE = 1_000
 
 def links_pause(*, actor: User, dataset: Dataset) -> LinkPolicy:
     """Hand out no more links of a dataset; a batch under way ends. Maintainer and up. Raises Refused."""
-    return _policy_change(actor, dataset, "links_pause", paused_at=timezone.now())
+    is_so = Q(paused_at__isnull=False)
+    return _policy_change(actor, dataset, "links_pause", is_so, paused_at=timezone.now())
 
 
 def links_resume(*, actor: User, dataset: Dataset) -> LinkPolicy:
     """Hand out links of a dataset again. Maintainer and up. Raises Refused."""
-    return _policy_change(actor, dataset, "links_resume", paused_at=None)
+    return _policy_change(actor, dataset, "links_resume", Q(paused_at=None), paused_at=None)
 
 
 def links_budget(*, actor: User, dataset: Dataset, daily_budget: int) -> LinkPolicy:
     """Set how many links of a dataset are checked a day at most. Maintainer and up. Raises Refused."""
     if not 1 <= daily_budget <= MAX_BUDGET:
         raise Refused(f"A day's budget is between 1 and {MAX_BUDGET:,} links. To check none, pause.")
-    return _policy_change(actor, dataset, "links_budget", daily_budget=daily_budget)
+    is_so = Q(daily_budget=daily_budget)
+    return _policy_change(actor, dataset, "links_budget", is_so, daily_budget=daily_budget)
 
 
 def links_content(*, actor: User, dataset: Dataset, checks: ContentChecks, links: int) -> LinkPolicy:
@@ -93,11 +95,9 @@ def links_check_now(*, actor: User, version: Version) -> int:
     require_role(actor, organisation, Role.MAINTAINER)
     with transaction.atomic():
         rows = PanelRow.objects.filter(panel__version=version)
-        links = Link.objects.filter(pk__in=rows.values("link"), due_at__isnull=False)
-        count = links.update(due_at=NOW)
+        count = links_due_now(Link.objects.filter(pk__in=rows.values("link")))
         if not count:
             raise Refused(f"No link of {version} can be checked. Draw its panel first.")
-        hosts_due(rows.values_list("link__host", flat=True).distinct())
         audit_append(
             actor=actor,
             action="links_check_now",
@@ -161,36 +161,21 @@ def history_expire() -> list[str]:
 
 
 def _review(page: Sequence[Link]) -> int:
-    recorded = recorded_keys(page)
-    urls = excluded_urls(
-        {link.url for link in page}, {link.url: recorded.get(link.pk, set()) for link in page}
-    )
-    of_row = {
-        (shard, row): link
-        for shard, row, link in PanelRow.objects.filter(link__in=page).values_list("shard", "row", "link")
-    }
-    named = {of_row[row] for row in excluded_rows(of_row.keys())}
+    out = excluded_links(page, recorded_keys(page))
     # One with a status redirected to what is excluded: where it leads now is not looked at before long.
     recent = timezone.now() - timedelta(days=30)
     led = {link.pk for link in page if link.status and link.checked_at and link.checked_at > recent}
-    free = [link for link in page if link.url not in urls and link.pk not in named | led]
-    with transaction.atomic():
-        Link.objects.filter(pk__in=[link.pk for link in free]).update(
-            state=LinkState.UNCHECKED, outcome="", status=0, due_at=timezone.now()
-        )
-        hosts_due({link.host_id for link in free})
-    return len(free)
+    free = Link.objects.filter(pk__in={link.pk for link in page} - out - led)
+    return links_set(free, state=LinkState.UNCHECKED, outcome="", status=0, due_at=timezone.now())
 
 
-def _policy_change(actor: User, dataset: Dataset, action: str, **fields: object) -> LinkPolicy:
+def _policy_change(actor: User, dataset: Dataset, action: str, is_so: Q, **fields: object) -> LinkPolicy:
+    """Write `fields`, unless `is_so` holds of the policy already: the log holds changes only."""
     require_role(actor, dataset.organisation, Role.MAINTAINER)
     with transaction.atomic():
-        # What says the same already is left alone, so that the log holds changes only.
-        same = Q(
-            **{f"{name}__isnull": value is None for name, value in fields.items() if name == "paused_at"}
-        )
-        if "paused_at" in fields and LinkPolicy.objects.filter(same, dataset=dataset).exists():
-            return LinkPolicy.objects.get(dataset=dataset)
+        same = LinkPolicy.objects.filter(is_so, dataset=dataset).first()
+        if same is not None:
+            return same
         policy, _ = LinkPolicy.objects.update_or_create(dataset=dataset, defaults=fields)
         data = {"daily_budget": policy.daily_budget, "paused": policy.paused_at is not None}
         audit_append(actor=actor, action=action, subject=policy, organisation=dataset.organisation, data=data)

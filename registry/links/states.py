@@ -33,8 +33,11 @@ class LinkState(models.TextChoices):
     EXCLUDED = "excluded", "Excluded"
 
 
-# Both are dead in every figure: of one the link failed often enough, of the other its domain is gone (`domains.py`).
+# What any figure counts as alive, and as dead: of one the link failed often enough, of the other its domain is gone.
+IS_ALIVE = frozenset({LinkState.ALIVE, LinkState.MOVED})
 IS_DEAD = frozenset({LinkState.DEAD, LinkState.DOMAIN_GONE})
+# What readers are told. Who could see that a link is excluded would learn that somebody reported it.
+SHOWN = tuple(state for state in LinkState if state is not LinkState.EXCLUDED)
 ALIVE = frozenset({Outcome.OK, Outcome.NOT_MODIFIED, Outcome.REDIRECT_SAME_SITE})
 MOVED = frozenset({Outcome.REDIRECT_CROSS_SITE})
 # The link itself is not there, or its host is gone for good.
@@ -72,6 +75,11 @@ class Standing:
     host_failures: int = 0
     failed_at: datetime | None = None  # the last failure that counted
     due_at: datetime | None = None
+
+
+def shown(state: str) -> LinkState:
+    """The state that readers are told: one of SHOWN, for an excluded link "cannot be told"."""
+    return LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state)
 
 
 def after(standing: Standing, outcome: Outcome, at: datetime, *, whole_host: bool = False) -> Standing:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from registry.links import (
-    api,
-    api_acts,
-    api_figures,
-    downloads,
-    host_views,
-    views,
-)
+from registry.links import downloads, host_views, views
+from registry.links.api import acts, figures, hosts
 from registry.links.distributions import api as distributions_api
 from registry.links.distributions import views as distributions_views
 from registry.links.domains import api as domains_api
@@ -44,8 +38,8 @@ urlpatterns = [
 ]
 
 api_urlpatterns = [
-    path(_LINKS, api.VersionLinks.as_view(), name="api-version-links"),
-    path(f"{_LINKS}rows/", api.VersionLinkRows.as_view(), name="api-version-link-rows"),
+    path(_LINKS, figures.VersionLinks.as_view(), name="api-version-links"),
+    path(f"{_LINKS}rows/", figures.VersionLinkRows.as_view(), name="api-version-link-rows"),
     path(f"{_LINKS}domains/", domains_api.VersionDomains.as_view(), name="api-version-domains"),
     path(f"{_LINKS}domains/rows/", domains_api.VersionDomainRows.as_view(), name="api-version-domain-rows"),
     path(
@@ -53,16 +47,16 @@ api_urlpatterns = [
         distributions_api.DatasetDistributions.as_view(),
         name="api-dataset-distributions",
     ),
-    path(f"{_LINKS}hosts/", api_figures.VersionLinkHosts.as_view(), name="api-version-link-hosts"),
+    path(f"{_LINKS}hosts/", hosts.VersionLinkHosts.as_view(), name="api-version-link-hosts"),
     path(
         f"{_LINKS}comparison/",
-        api_figures.VersionLinkComparison.as_view(),
+        figures.VersionLinkComparison.as_view(),
         name="api-version-link-comparison",
     ),
-    path("hosts/<str:name>/", api_figures.HostDetail.as_view(), name="api-host-detail"),
-    path(f"{_LINKS}draw/", api_acts.PanelDraw.as_view(), name="api-panel-draw"),
-    path(f"{_LINKS}check/", api_acts.LinksCheckNow.as_view(), name="api-links-check-now"),
-    path(f"{_LINKS}content/", api_acts.LinksContent.as_view(), name="api-links-content"),
-    path(f"{_LINKS}pause/", api_acts.LinksPause.as_view(), name="api-links-pause"),
-    path(f"{_LINKS}resume/", api_acts.LinksResume.as_view(), name="api-links-resume"),
+    path("hosts/<str:name>/", hosts.HostDetail.as_view(), name="api-host-detail"),
+    path(f"{_LINKS}draw/", acts.PanelDraw.as_view(), name="api-panel-draw"),
+    path(f"{_LINKS}check/", acts.LinksCheckNow.as_view(), name="api-links-check-now"),
+    path(f"{_LINKS}content/", acts.LinksContent.as_view(), name="api-links-content"),
+    path(f"{_LINKS}pause/", acts.LinksPause.as_view(), name="api-links-pause"),
+    path(f"{_LINKS}resume/", acts.LinksResume.as_view(), name="api-links-resume"),
 ]

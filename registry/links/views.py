@@ -21,13 +21,14 @@ from registry.lib.errors import Refused
 from registry.lib.form_page import form_page
 from registry.links import panel, services
 from registry.links.checking import version_checking
-from registry.links.comparison import panel_before, panels_comparable, versions_compare
+from registry.links.comparison import panel_against, panels_comparable, versions_compare
 from registry.links.content.selectors import content_consequence, version_content
 from registry.links.content.states import ContentChecks, ContentState
 from registry.links.domains.page import domains_context
 from registry.links.forms import BudgetForm, ContentForm, PanelForm
+from registry.links.hosts import worst_hosts
 from registry.links.models import LinkPolicy
-from registry.links.selectors import links_found, version_health, worst_hosts
+from registry.links.selectors import links_found, version_health
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from registry.datasets.models import Version
     from registry.links.selectors import Health
 
+WORST_HOSTS = 10  # of the page; another page has all
 MEANINGS = {
     LinkState.ALIVE: "good",
     LinkState.MOVED: "good",
@@ -84,8 +86,7 @@ def version_links(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def panel_draw(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Draw the links to check; leads to the job."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    version = _version(request, slug, name, Role.MAINTAINER)
     form = PanelForm(request.POST)
 
     def act() -> HttpResponse:
@@ -100,8 +101,7 @@ def panel_draw(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Change how many links a day are checked."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    version = _version(request, slug, name, Role.MAINTAINER)
     form = BudgetForm(request.POST)
 
     def act() -> HttpResponse:
@@ -118,8 +118,7 @@ def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def links_content(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Turn the reading of content on or off."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    version = _version(request, slug, name, Role.MAINTAINER)
     form = ContentForm(request.POST)
 
     def act() -> HttpResponse:
@@ -136,8 +135,7 @@ def links_content(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_POST
 def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Let the links of this version come first."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    version = _version(request, slug, name, Role.MAINTAINER)
     try:
         count = services.links_check_now(actor=request.user, version=version)
     except Refused as refusal:
@@ -171,8 +169,7 @@ def links_resume(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @login_required
 def links_progress(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """The progress alone, for polling by members. The page is not loaded anew at the end: somebody may be writing in it."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.STAFF)
+    version = _version(request, slug, name, Role.STAFF)
     context = _progress(version)
     status = 200 if context["poll_url"] else STOP_POLLING
     return render(request, "components/_progress.html", context, status=status)
@@ -184,8 +181,12 @@ def about_links(request: HttpRequest) -> HttpResponse:
     return render(request, "registry/links/about.html", {"site_url": settings.SITE_URL})
 
 
-def _version(request: HttpRequest, slug: str, name: str) -> Version:
-    return get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+def _version(request: HttpRequest, slug: str, name: str, role: Role | None = None) -> Version:
+    """The version, if the reader may see it. Raises NotAllowed (403) when he lacks the role, whatever he sent."""
+    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+    if role:
+        require_role(request.user, version.dataset.organisation, role)
+    return version
 
 
 def _back(version: Version) -> HttpResponse:
@@ -235,8 +236,7 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
     may_write = has_role(request.user, dataset.organisation, Role.MAINTAINER)
     is_member = has_role(request.user, dataset.organisation, Role.STAFF)
     against = panels_comparable(request.user, version)
-    asked = request.GET.get("against")
-    old = against.filter(version__name=asked).first() if asked else panel_before(request.user, version)
+    old = panel_against(request.user, version, request.GET.get("against", ""))
     return {
         "version": version,
         "dataset": dataset,
@@ -252,7 +252,7 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
         "policy": policy,
         "is_member": is_member,
         "may_write": may_write,
-        "hosts": worst_hosts(version) if is_member else [],
+        "hosts": worst_hosts(request.user, version)[:WORST_HOSTS] if is_member else [],
         **domains_context(request.user, version, is_member=is_member),
         "progress": _progress(version) if is_member and health else None,
         "found": links_found(version) if is_member else {},

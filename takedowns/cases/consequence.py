@@ -103,8 +103,9 @@ def _gone_by_shard(case: Case) -> dict[str, _Gone]:
 def preview_digest(case: Case) -> str:
     """Return the SHA-256, in hex, of all that a decision on this case rests on.
 
-    Every item with its key, what of the rows it names, outcome and note; every row located; every version that the case concerns *now*. When any
-    of it changes, so does the digest: also when a version is registered or withdrawn after the proposal.
+    Every item with its key, what of the rows it names, outcome and note; every row located; every version that the case
+    concerns *now*. When any of it changes, so does the digest: also when a version is registered or withdrawn after the
+    proposal.
     """
     digest = sha256(f"case {case.pk} {case.dataset_id} {case.category_id}\n".encode())
     items = (

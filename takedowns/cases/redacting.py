@@ -9,8 +9,7 @@ from expunge.keys import ROLE_OF, KeyKind
 from registry.datasets.models import VersionShard
 from registry.lib.errors import Refused
 from takedowns.removals.columns import ShardColumns, dataset_names
-from takedowns.reports.models import Outcome
-from takedowns.reports.targets import MOST_COLUMN
+from takedowns.reports.models import MOST_COLUMN, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from expunge.shards import Column
     from registry.datasets.models import Version
     from takedowns.cases.models import Case
-    from takedowns.removals.columns import Names
 
 MOST_COLUMNS = 50  # that one item may name; a row that loses more is better removed
+_LISTS = ("list<", "large_list<")  # how the types of columns that hold lists begin
 
 
 def columns_named(given: Iterable[str]) -> list[str]:
@@ -39,76 +38,49 @@ def require_redactable(case: Case) -> None:
     Raises Refused for a column that no version has where its rows are, one that is called as another in its shard, and
     one that may not be null (REQUIRED in Parquet).
     """
-    missing = _Missing()
-    for version, shard, asked, kind in _asked(case):
-        if not asked:
-            columns = shard.carrying(ROLE_OF[kind])
-            _check(version, [column for column in columns if not column.type.startswith(_LISTS)])
-            continue
-        for name in asked:
-            columns = shard.find(name, missing.names(case))
-            _check(version, columns)
-            missing.note(name, version, found=bool(columns))
-    if unknown := missing.everywhere():
-        raise Refused(
-            f"No version that holds these rows has a column “{unknown[0]}”, so nothing of it can be redacted. "
-            "Name columns as the dataset does."
-        )
+    asked = list(_asked(case))
+    for version, _, columns in asked:
+        _check(version, columns)
+    for name, versions in _found(asked).items():
+        if not any(versions.values()):
+            raise Refused(
+                f"No version that holds these rows has a column “{name}”, so nothing of it can be redacted. "
+                "Name columns as the dataset does."
+            )
 
 
 def redaction_gaps(case: Case) -> list[str]:
     """Say which versions lack a column that is to be redacted: nothing of it is there, and their rows stay as they are."""
-    missing = _Missing()
-    for version, shard, asked, _ in _asked(case):
-        for name in asked:
-            missing.note(name, version, found=bool(shard.find(name, missing.names(case))))
     return [
         f"{version} has no column “{name}”, so nothing of it is redacted there."
-        for name, version in missing.somewhere()
+        for name, versions in _found(_asked(case)).items()
+        for version, found in versions.items()
+        if not found
     ]
 
 
-_LISTS = ("list<", "large_list<")
+def _found(asked: Iterable[tuple[Version, str, list[Column]]]) -> dict[str, dict[Version, bool]]:
+    """By each column that is named, in order, whether any shard of a version with such rows has it."""
+    found: dict[str, dict[Version, bool]] = defaultdict(dict)
+    for version, name, columns in asked:
+        if name:
+            found[name][version] = found[name].get(version, False) or bool(columns)
+    return dict(sorted(found.items()))
 
 
-class _Missing:
-    """In which versions each asked column was found, and in which it was looked for."""
+def _asked(case: Case) -> Iterator[tuple[Version, str, list[Column]]]:
+    """What is redacted in every shard of every version in scope: a column as it is asked for, and those that this means there.
 
-    def __init__(self) -> None:
-        self._seen: dict[str, dict[Version, bool]] = defaultdict(dict)
-        self._names: Names | None = None
-
-    def names(self, case: Case) -> Names:
-        """What the case's dataset calls its key columns."""
-        if self._names is None:
-            self._names = dataset_names([case.dataset])[case.dataset_id]
-        return self._names
-
-    def note(self, name: str, version: Version, *, found: bool) -> None:
-        """A shard of the version has the column, or has it not."""
-        self._seen[name][version] = self._seen[name].get(version, False) or found
-
-    def everywhere(self) -> list[str]:
-        """The columns that no version has."""
-        return sorted(name for name, versions in self._seen.items() if not any(versions.values()))
-
-    def somewhere(self) -> list[tuple[str, Version]]:
-        """Each column with each version that lacks it."""
-        return [
-            (name, version)
-            for name, versions in sorted(self._seen.items())
-            for version, found in versions.items()
-            if not found
-        ]
-
-
-def _asked(case: Case) -> Iterator[tuple[Version, ShardColumns, Sequence[str], KeyKind]]:
-    """Every shard that holds rows to redact, in every version in scope, with the columns asked for and the kind of key."""
+    The name is empty for what the key matched itself; that is a cell, which has a column, unless its column holds lists.
+    """
     located = case.locations.filter(item__outcome=Outcome.REDACT).order_by()
-    asked: dict[str, set[tuple[tuple[str, ...], str]]] = defaultdict(set)
+    asked: dict[str, set[tuple[str, str]]] = defaultdict(set)
     pairs = located.values_list("shard_id", "item__redacted", "item__kind").distinct()
     for shard_id, columns, kind in pairs.iterator():
-        asked[shard_id].add((tuple(columns), kind))
+        asked[shard_id] |= {(name, kind) for name in columns or [""]}
+    if not asked:
+        return
+    names = dataset_names([case.dataset])[case.dataset_id]
     held = (
         VersionShard.objects.filter(version__in=case.scope, shard__in=asked)
         .select_related("version__dataset", "shard")
@@ -116,8 +88,12 @@ def _asked(case: Case) -> Iterator[tuple[Version, ShardColumns, Sequence[str], K
     )
     for one in held:
         shard = ShardColumns.of(one.shard.schema, one.version.columns)
-        for names, key_kind in sorted(asked[one.shard_id]):
-            yield one.version, shard, names, KeyKind(key_kind)
+        for name, kind in sorted(asked[one.shard_id]):
+            if name:
+                yield one.version, name, shard.find(name, names)
+            else:
+                matched = shard.carrying(ROLE_OF[KeyKind(kind)])
+                yield one.version, "", [one for one in matched if not one.type.startswith(_LISTS)]
 
 
 def _check(version: Version, columns: Sequence[Column]) -> None:

@@ -11,8 +11,7 @@ from takedowns.cases.models import Case, Consequence, Decision, Location
 from takedowns.cases.redacting import MOST_COLUMNS
 from takedowns.cases.status import ReportStatus
 from takedowns.reports.masking import kind_label, masked
-from takedowns.reports.models import Item, Outcome
-from takedowns.reports.targets import MOST_COLUMN
+from takedowns.reports.models import MOST_COLUMN, Item, Outcome
 
 
 class ConsequenceOut(serializers.ModelSerializer[Consequence]):

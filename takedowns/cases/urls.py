@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from takedowns.cases import api, link_api, own_initiative_views, views
+from takedowns.cases import api, views
+from takedowns.cases.links.api import CaseLinks
+from takedowns.cases.own_initiative.api import OwnInitiative
+from takedowns.cases.own_initiative.views import own_initiative
 
 urlpatterns = [
     path("status/<str:token>/", views.status, name="report_status"),
     path(
         "datasets/<slug:slug>/versions/<str:name>/links/cases/<str:finding>/",
-        own_initiative_views.own_initiative,
+        own_initiative,
         name="own_initiative",
     ),
     path("queue/", views.queue, name="queue"),
@@ -33,10 +36,10 @@ api_urlpatterns = [
     path("cases/<str:number>/items/", api.CaseItems.as_view(), name="api-case-items"),
     path("cases/<str:number>/items/mark/", api.CaseMark.as_view(), name="api-case-items-mark"),
     path("cases/<str:number>/locations/", api.CaseLocations.as_view(), name="api-case-locations"),
-    path("cases/<str:number>/links/", link_api.CaseLinks.as_view(), name="api-case-links"),
+    path("cases/<str:number>/links/", CaseLinks.as_view(), name="api-case-links"),
     path(
         "datasets/<slug:slug>/versions/<str:name>/links/cases/<str:finding>/",
-        link_api.OwnInitiative.as_view(),
+        OwnInitiative.as_view(),
         name="api-own-initiative",
     ),
     path("cases/<str:number>/claim/", api.CaseClaim.as_view(), name="api-case-claim"),

@@ -19,7 +19,7 @@ from registry.lib.pagination import page_of
 from takedowns.cases import services
 from takedowns.cases.filters import ITEMS, QUEUES, CaseFilter, ItemFilter
 from takedowns.cases.forms import ApproveForm, MarkForm, MergeForm, ProposeForm, ReturnForm
-from takedowns.cases.link_states import case_links
+from takedowns.cases.links.selectors import case_links
 from takedowns.cases.permissions import may_approve, may_propose
 from takedowns.cases.redacting import redaction_gaps
 from takedowns.cases.selectors import (
@@ -33,9 +33,10 @@ from takedowns.cases.selectors import (
     items_with_rows,
     queue_counts,
 )
+from takedowns.cases.services.items import MARKABLE
 from takedowns.cases.states import CHANGEABLE, UNDECIDED, CaseState
 from takedowns.cases.status import report_by_secret, report_items, report_status
-from takedowns.cases.wording import OUTCOME_MEANING, STATE_MEANING
+from takedowns.cases.wording import OUTCOME_MEANING, STATE_MEANING, consequence_in_words
 from takedowns.reports.masking import kind_label, masked, outcome_label, part_named
 from takedowns.reports.models import Item, Outcome
 from takedowns.reports.secret import secret_page
@@ -112,6 +113,7 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
     decision = decision_open(case)
     consequences = list(case_consequences(case))
     bases = [one for one in consequences if one.version.base_id is None]
+    rows, redacted_rows = sum(one.rows for one in bases), sum(one.redacted_rows for one in bases)
     now = timezone.now()
     held = _held(case, now)
     user = request.user
@@ -129,6 +131,7 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
                 "part": part_named(item),
                 "outcome": outcome_label(item, Outcome(item.outcome)),
                 "meaning": OUTCOME_MEANING[Outcome(item.outcome)],
+                "markable": item.outcome in MARKABLE,
             }
             for item in page
         ],
@@ -139,8 +142,9 @@ def _case_page(request: HttpRequest, case: Case, *, status: int = 200, **forms: 
             for name, text in ITEMS
         ],
         "consequences": consequences,
-        "rows": sum(one.rows for one in bases),
-        "redacted_rows": sum(one.redacted_rows for one in bases),
+        "rows": rows,
+        "redacted_rows": redacted_rows,
+        "consequence": consequence_in_words(case, rows, redacted_rows),
         "redaction_gaps": redaction_gaps(case),
         "base_count": len(bases),
         "dataset_count": len({one.version.dataset_id for one in bases}),

@@ -11,6 +11,8 @@ from takedowns.reports.models import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from takedowns.cases.models import Case
+
 _ACTS = {
     "case_open": "Opened",
     "own_initiative_open": "Opened on our own initiative",
@@ -49,11 +51,22 @@ OUTCOME_MEANING = {
 }
 
 
-def effect_in_words(rows: int, redacted_rows: int) -> str:
-    """Say what a decision does: "removes 3 rows, redacts cells of 2 rows"; entries made before redactions have no such figure."""
-    redacts = f"redacts cells of {counted(redacted_rows, 'row')}" if redacted_rows else ""
-    removes = f"removes {counted(rows, 'row')}" if rows or not redacted_rows else ""
-    return ", ".join(part for part in (removes, redacts) if part)
+def effect_in_words(rows: int, redacted_rows: int, remove: str = "removes", redact: str = "redacts") -> str:
+    """Say what a decision does: "removes 3 rows, redacts cells of 2 rows"; `remove` and `redact` are the verbs."""
+    removes = [f"{remove} {counted(rows, 'row')}"] if rows or not redacted_rows else []
+    redacts = [f"{redact} cells of {counted(redacted_rows, 'row')}"] if redacted_rows else []
+    return ", ".join(removes + redacts)
+
+
+def consequence_in_words(case: Case, rows: int, redacted_rows: int) -> str:
+    """Say what a case does, will do or did, by how far it is: "Removes 3 rows", "Will remove 3 rows", "Removed 3 rows"."""
+    if case.state in {CaseState.EXECUTED, CaseState.CLOSED}:
+        words = effect_in_words(rows, redacted_rows, "removed", "redacted")
+    elif case.decided_at:
+        words = effect_in_words(rows, redacted_rows, "will remove", "will redact")
+    else:
+        words = effect_in_words(rows, redacted_rows)
+    return words[0].upper() + words[1:]
 
 
 def act_in_words(action: str, data: Mapping[str, Any]) -> tuple[str, str]:
@@ -64,10 +77,8 @@ def act_in_words(action: str, data: Mapping[str, Any]) -> tuple[str, str]:
     if action == "own_initiative_open":
         return what, f"{counted(data['links'], 'link')} of {data['version']}: {data['finding']}"
     if action == "case_located":
-        return (
-            what,
-            f"{counted(data['rows'], 'row')} in {data['affected']} of {counted(data['versions'], 'version')}",
-        )
+        rows = counted(data["rows"] + data.get("redacted_rows", 0), "row")
+        return what, f"{rows} in {data['affected']} of {counted(data['versions'], 'version')}"
     if action == "item_mark":
         act = {Outcome.REJECT: "to be kept", Outcome.REDACT: "to be redacted"}.get(
             data["outcome"], "mark taken off"
@@ -76,6 +87,7 @@ def act_in_words(action: str, data: Mapping[str, Any]) -> tuple[str, str]:
     if action == "case_merge":
         return what, f"{counted(data['reports'], 'report')} moved to {data['into']}"
     if action in {"case_propose", "case_approve"}:
+        # Entries that were made before there were redactions have no such figure, here and below.
         return what, effect_in_words(data["rows"], data.get("redacted_rows", 0))
     if action == "removal_create":
         keys = counted(data["keys"] + data.get("redactions", 0), "key")

@@ -27,7 +27,7 @@ class Standing:
 
     `fix` is the newest published release of its base that no advisory affects; None if it is not affected or there is
     no such release. `rows` counts distinct rows where a release of it was built, else it is at most that many.
-    `redacted_rows` are others, of which cells must go: at most that many too.
+    `redacted_rows` are others, of which cells must go; where there are several advisories, at most that many.
     """
 
     version: Version
@@ -50,7 +50,12 @@ class Standing:
     @property
     def exact(self) -> bool:
         """Whether `rows` is exact: several advisories may take out one row."""
-        return len(self.advisories) < 2 or bool(self.fix and self.fix.base_id == self.version.pk)
+        return self.redacted_exact or bool(self.fix and self.fix.base_id == self.version.pk)
+
+    @property
+    def redacted_exact(self) -> bool:
+        """Whether `redacted_rows` is exact; a release counts cells, so it does not tell of how many rows they are."""
+        return len(self.advisories) < 2
 
 
 def standings(versions: Iterable[Version]) -> dict[UUID, Standing]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from registry.hooks import RowsFirst
-from takedowns.cases.link_priorities import locations_sampled
+from takedowns.cases.links.priorities import locations_sampled
 from takedowns.releases.models import Release
 
 if TYPE_CHECKING:

@@ -49,21 +49,19 @@ def removal_create(
     category: Category,
     summary: str,
     keys: Iterable[tuple[str, bytes]],
-    affected: Mapping[UUID, int],
-    redactions: Iterable[tuple[str, bytes, str]] = (),
-    redacted: Mapping[UUID, int] | None = None,
+    redactions: Iterable[tuple[str, bytes, str]],
+    affected: Mapping[UUID, tuple[int, int]],
 ) -> Removal:
-    """Record what an approved decision takes out: keys as (kind, key), and rows of each affected version by its id.
+    """Record what an approved decision takes out.
 
-    `redactions` are cells that become null in rows that stay, as (kind, key, column), the column empty for what the key
-    matches itself; `redacted` counts such rows by version.
+    `keys` are those of rows that go, as (kind, key); `redactions` those of cells that become null in rows that stay, as
+    (kind, key, column), the column empty for what the key matches itself. `affected` counts both kinds of rows of each
+    version by its id; at least one of the two is above 0.
 
     Part of `case_approve`, which has checked who may. Raises Refused when there is nothing to take out.
     """
     distinct, cells = sorted(set(keys)), sorted(set(redactions))
-    redacted = redacted or {}
-    counts = {pk: (affected.get(pk, 0), redacted.get(pk, 0)) for pk in [*affected, *redacted]}
-    if not (distinct or cells) or not counts:
+    if not (distinct or cells) or not affected:
         raise Refused("There is nothing to remove: no item names a row of any version.")
     with transaction.atomic():
         removal = Removal.objects.create(dataset=dataset, category=category, summary=summary)
@@ -77,8 +75,7 @@ def removal_create(
         )
         AffectedVersion.objects.bulk_create(
             AffectedVersion(removal=removal, version_id=version, rows=rows, redacted_rows=others)
-            for version, (rows, others) in counts.items()
-            if rows or others
+            for version, (rows, others) in affected.items()
         )
         audit_append(
             actor=actor,
@@ -87,10 +84,10 @@ def removal_create(
             organisation=dataset.organisation,
             data={
                 "keys": len(distinct),
-                "versions": len(counts),
-                "rows": sum(affected.values()),
+                "versions": len(affected),
+                "rows": sum(rows for rows, _ in affected.values()),
                 "redactions": len(cells),
-                "redacted_rows": sum(redacted.values()),
+                "redacted_rows": sum(others for _, others in affected.values()),
             },
         )
     return removal
@@ -128,8 +125,8 @@ def version_objections(version: Version) -> list[str]:
     """Say why this version may not become active: a sentence for each removal in force whose rows or redacted cells it holds.
 
     A cell counts as brought back when it holds anything again, whatever that is. A version that is registered after the
-    fact, as deprecated, may hold them: it is history. It is then added to what
-    those removals affect, so that their advisories name it, and there is no objection.
+    fact, as deprecated, may hold them: it is history. It is then added to what those removals affect, so that their
+    advisories name it, and there is no objection.
     """
     found, redacted = rows_by_removal(version), redacted_by_removal(version)
     if version.final_status == VersionStatus.ACTIVE:

@@ -27,6 +27,9 @@ class Source(models.TextChoices):
     OTHER = "other", "Other"
 
 
+MOST_COLUMN = 200  # characters of the name of a column that an item may give
+
+
 class Outcome(models.TextChoices):
     """What came of one item."""
 
@@ -127,9 +130,11 @@ class Item(models.Model):
     )
     key = models.BinaryField(null=True)
     target = models.CharField(max_length=10, choices=Target, default=Target.ROW)
-    column = models.CharField(max_length=200, blank=True, help_text="Column of the cell that it names")
+    column = models.CharField(
+        max_length=MOST_COLUMN, blank=True, help_text="Column of the cell that it names"
+    )
     redacted = ArrayField(
-        models.CharField(max_length=200),
+        models.CharField(max_length=MOST_COLUMN),
         default=list,
         blank=True,
         help_text="With outcome redact: the columns that become null; none means the element that the key names",

@@ -38,8 +38,6 @@ MAX_KEY_BYTES = 1_000  # an id is its own key, and an index entry of PostgreSQL 
 ITEM_COLUMNS = [
     "report_id", "position", "value", "kind", "key", "target", "column", "redacted", "outcome", "note",
 ]  # fmt: skip
-
-
 _Names = tuple[str, bytes, str, str]  # kind, key, target, column
 
 
@@ -59,8 +57,9 @@ def report_create(
     """Take a report in and return it with the secret of its status link, which is not stored.
 
     `lines` hold an item each, as `targets.read_line` reads them, and `file_lines` those of an attached file, at most
-    MAX_ITEMS in all that are not empty. The place of a line among all of them, from 1, stays the item's position. Raises Refused where the category is not taken here,
-    where the versions are of another dataset, where there are too many lines, or none that can be read.
+    MAX_ITEMS in all that are not empty. The place of a line among all of them, from 1, stays the item's position. Raises
+    Refused where the category is not taken here, where the versions are of another dataset, where there are too many
+    lines, or none that can be read.
     """
     if answer := refusal(category):
         raise Refused(answer)

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from expunge.errors import BadList
 from expunge.lists import parse_entry
-from takedowns.reports.models import Target
+from takedowns.reports.models import MOST_COLUMN, Target
 
 if TYPE_CHECKING:
     from expunge.lists import Entry
 
-MOST_COLUMN = 200  # characters
 _CELL = re.compile(r'\s*(?:"([^"]+)"|([^\s"]+))\s+(\S.*)', re.DOTALL)
 
 

@@ -46,6 +46,7 @@ from takedowns.transparency.wording import (
     RELEASE_MEANING,
     VERSION_MEANING,
     release_answer,
+    rows_and_cells,
     version_answer,
 )
 
@@ -199,14 +200,15 @@ def advisory_detail(request: HttpRequest, advisory_id: str) -> HttpResponse:
     stand = standings([row.version for row in affected])
     rows = [(row, stand[row.version_id].fix) for row in affected]
     bases = [row for row in affected if row.version.base_id is None]
+    redacted = sum(row.redacted_rows for row in bases)
     return render(
         request,
         "takedowns/transparency/advisory_detail.html",
         {
             "removal": removal,
             "rows": page_of(request, rows, param="versions"),
-            "total": sum(row.rows for row in bases),
-            "redacted": sum(row.redacted_rows for row in bases),
+            "what": rows_and_cells(sum(row.rows for row in bases), redacted),
+            "redacted": redacted,
             "bases": len(bases),
             "unfixed": [row for row, fix in rows if fix is None],
             "crumbs": [("Advisories", reverse("advisory_list"))],

@@ -55,13 +55,23 @@ class Answer:
         return f"{self.headline} {self.detail}".rstrip()
 
 
+def rows_and_cells(rows: int, redacted_rows: int) -> str:
+    """What of its versions an advisory names: "3 rows", "3 rows and cells of 2 rows", "Cells of 2 rows"."""
+    if not redacted_rows:
+        return counted(rows, "row")
+    cells = counted(redacted_rows, "row")
+    return f"{counted(rows, 'row')} and cells of {cells}" if rows else f"Cells of {cells}"
+
+
 def rows_that_must_go(standing: Standing) -> str:
     """How many rows of a version must go, of how many others cells, and by how many advisories."""
     at_most = "" if standing.exact else "At most "
     by = f"by {counted(len(standing.advisories), 'advisory', 'advisories')}"
     if not standing.redacted_rows:
         return f"{at_most}{counted(standing.rows, 'row')} of this version must go, {by}."
-    cells = f"cells of {'at most ' if not standing.exact else ''}{counted(standing.redacted_rows, 'row')}"
+    cells = (
+        f"cells of {'' if standing.redacted_exact else 'at most '}{counted(standing.redacted_rows, 'row')}"
+    )
     if not standing.rows:
         return f"{cells.capitalize()} of this version must go, {by}."
     return f"{at_most}{counted(standing.rows, 'row')} of this version must go, and {cells} more, {by}."

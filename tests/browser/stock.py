@@ -57,7 +57,7 @@ def make_stock(setting: Setting, release: Release) -> Stock:
     cases = {
         "open": make_case(dataset, ["https://other.example.com/1.jpg"]),
         "proposed": make_case(dataset, ["https://other.example.com/3.jpg", "https://nowhere.example.com/"]),
-        "in review": make_case(dataset, [*many, "not a line", many[0]]),
+        "in review": make_case(dataset, [*many, "not a line", many[0], f"cell:text {many[1]}"]),
         "decided": make_removal(team, make_version(waiting, "2026-01-01").dataset).case,
         "closed": setting.removal.case,
     }

@@ -15,14 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expunge.errors import UsageError
-from expunge.index import (
-    KeyIndex,
-    build,
-    build_index,
-    locate_versions,
-    merging,
-    read_versions,
-)
+from expunge.index import KeyIndex, build, build_index, locate_versions, merging, read_versions
 from expunge.index.arrays import SortedArray
 from expunge.index.builder import index_files, is_indexed
 from expunge.keys import KeyKind, keys_of_url

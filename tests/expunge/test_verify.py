@@ -14,13 +14,7 @@ import pytest
 
 from expunge.errors import UsageError, VerificationFailed
 from expunge.keys import KeyKind
-from expunge.manifest import (
-    file_digest,
-    format_sums,
-    read_sums,
-    write_keys,
-    write_positions,
-)
+from expunge.manifest import file_digest, format_sums, read_sums, write_keys, write_positions
 from expunge.signing import Signer, generate_keys
 from expunge.verify import trusted_diff, verify_release
 from tests.expunge.formats import PARQUET, TEXT, make_rows, url_of, write_shard

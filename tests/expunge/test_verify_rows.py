@@ -13,13 +13,7 @@ import pytest
 
 from expunge.errors import VerificationFailed
 from expunge.keys import KeyKind, column_keys
-from expunge.manifest import (
-    file_digest,
-    read_keys,
-    read_release,
-    write_keys,
-    write_positions,
-)
+from expunge.manifest import file_digest, read_keys, read_release, write_keys, write_positions
 from expunge.verify import verify_release
 from tests.expunge.formats import PARQUET, TEXT, make_rows, url_of, write_shard
 from tests.expunge.runs import release_of

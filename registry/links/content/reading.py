@@ -18,8 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.utils import timezone
 
-from registry.lib.safe_http import Limits, Outcome, Refused, Request, Response
-from registry.lib.safe_http.results import Stop
+from registry.lib.safe_http import Limits, Outcome, Refused, Request, Response, Stop
 from registry.links.content import reservation, states
 from registry.links.content.states import Evidence, Facts, Unread
 from registry.links.outcomes import opt_outs

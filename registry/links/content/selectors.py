@@ -15,7 +15,7 @@ from django.db.models import Case, Count, F, Max, Min, Q, Value, When
 from registry.links.content.states import ContentChecks, ContentState
 from registry.links.estimates import Share, share
 from registry.links.models import PanelRow
-from registry.links.states import LinkState
+from registry.links.states import IS_ALIVE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SAME = (ContentState.IDENTICAL, ContentState.REVALIDATED, ContentState.NEAR_IDENTICAL)
 _MAY_BE_TOLD = Q(
     panel__version__dataset__link_policy__content__in=[ContentChecks.BYTES, ContentChecks.IMAGES],
-    link__state__in=[LinkState.ALIVE, LinkState.MOVED],
+    link__state__in=IS_ALIVE,
 )
 
 

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 
 from registry.datasets.models import Dataset
 from registry.links.distributions.models import Distribution, DistributionKind
-from registry.links.distributions.services import places, warnings
-from registry.links.selectors import SHOWN
+from registry.links.distributions.selectors import places, warnings
+from registry.links.states import SHOWN
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -1,4 +1,4 @@
-"""Where a version is served, and whether it still is: above all one that was withdrawn or quarantined.
+"""Keeping an eye on where a version is served: above all one that was withdrawn or quarantined.
 
 A place is a link like any other (`Link`): it is asked for its headers on the same schedule, as politely, on the dataset's
 budget, and never while it is excluded. Its states and its history are those of a link. What it serves is not compared
@@ -9,51 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
-from django.db.models import Prefetch
 
 from expunge.keys import url_host
 from registry.accounts.models import Role
-from registry.accounts.permissions import has_role, require_role
+from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
 from registry.datasets.models import VersionStatus
 from registry.lib.errors import Refused
-from registry.lib.safe_http.results import Stop
-from registry.lib.safe_http.urls import check
+from registry.lib.safe_http import Stop, check
 from registry.links.checker import policy
 from registry.links.distributions.models import Distribution
-from registry.links.models import Host, Link, LinkPolicy, Observation
-from registry.links.schedule import NOW, hosts_due
+from registry.links.models import Host, Link, LinkPolicy
+from registry.links.schedule import links_due_now
 from registry.links.services import worker_wake
-from registry.links.states import LinkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from registry.accounts.models import User
-    from registry.datasets.models import Dataset, Version, Viewer
+    from registry.datasets.models import Dataset, Version
     from registry.links.distributions.models import DistributionKind
 
 MAX_PLACES = 100  # of one version
-HISTORY = 10  # attempts that are shown of a place
-# Nobody should be led to these; who keeps the dataset has to know where they still are.
-OUT_OF_USE = (VersionStatus.WITHDRAWN, VersionStatus.QUARANTINED)
-SERVED = (LinkState.ALIVE, LinkState.MOVED)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One place as a reader may see it. `url` is None where the version is out of use and the reader no member."""
-
-    distribution: Distribution
-    url: str | None
-    state: LinkState
-    is_flagged: bool  # still served, though the version is out of use
-    history: list[Observation]  # the last attempts, newest first; for members only
 
 
 def distribution_add(
@@ -82,8 +61,7 @@ def distribution_add(
             added = Distribution.objects.create(
                 version=version, link=link, kind=kind, digest=digest, added_by=actor
             )
-            Link.objects.filter(pk=link.pk, due_at__isnull=False).update(due_at=NOW)
-            hosts_due([link.host_id])
+            links_due_now(Link.objects.filter(pk=link.pk))
             _audit(actor, "distribution_add", added)
             transaction.on_commit(worker_wake, robust=True)
     except IntegrityError:
@@ -104,11 +82,9 @@ def distributions_check_now(*, actor: User, dataset: Dataset) -> int:
     require_role(actor, dataset.organisation, Role.MAINTAINER)
     with transaction.atomic():
         places = Distribution.objects.filter(version__dataset=dataset)
-        links = Link.objects.filter(pk__in=places.values("link"), due_at__isnull=False)
-        count = links.update(due_at=NOW)
+        count = links_due_now(Link.objects.filter(pk__in=places.values("link")))
         if not count:
             raise Refused(f"No place that serves {dataset} can be checked.")
-        hosts_due(places.values_list("link__host", flat=True).distinct())
         audit_append(
             actor=actor,
             action="distributions_check_now",
@@ -118,46 +94,6 @@ def distributions_check_now(*, actor: User, dataset: Dataset) -> int:
         )
         transaction.on_commit(worker_wake, robust=True)
     return count
-
-
-def places(user: Viewer, dataset: Dataset, version: Version | None = None) -> list[Place]:
-    """The places of a dataset's versions, or of one, those first that should not serve what they do."""
-    found = Distribution.objects.visible_to(user).filter(version__dataset=dataset)
-    if version is not None:
-        found = found.filter(version=version)
-    is_member = has_role(user, dataset.organisation, Role.STAFF)
-    found = found.select_related("version__dataset", "link").order_by("-version__dated", "kind", "pk")
-    if is_member:
-        attempts = Observation.objects.order_by("-at")
-        found = found.prefetch_related(Prefetch("link__observations", attempts, to_attr="attempts"))
-    return sorted((_place(one, is_member=is_member) for one in found), key=lambda one: not one.is_flagged)
-
-
-def warnings(found: Iterable[Place]) -> list[str]:
-    """A sentence for each version that is out of use and still served."""
-    counts: dict[str, tuple[Version, int]] = {}
-    for one in found:
-        if one.is_flagged:
-            version = one.distribution.version
-            counts[version.name] = version, counts.get(version.name, (version, 0))[1] + 1
-    return [
-        f"{version.name} is {version.get_status_display().lower()} and still served at {count:,} "
-        f"{'place' if count == 1 else 'places'}."
-        for version, count in counts.values()
-    ]
-
-
-def _place(one: Distribution, *, is_member: bool) -> Place:
-    out_of_use = one.version.status in OUT_OF_USE
-    state = LinkState(one.link.state)
-    return Place(
-        distribution=one,
-        url=one.link.url if is_member or not out_of_use else None,
-        # That a place was reported is nobody's business.
-        state=LinkState.UNVERIFIABLE if state is LinkState.EXCLUDED else state,
-        is_flagged=out_of_use and state in SERVED,
-        history=getattr(one.link, "attempts", [])[:HISTORY] if state is not LinkState.EXCLUDED else [],
-    )
 
 
 def _check_url(url: str) -> None:

@@ -18,12 +18,11 @@ from registry.datasets.selectors import version_list
 from registry.lib.errors import Refused
 from registry.lib.form_page import form_page
 from registry.links.distributions.models import DistributionKind
+from registry.links.distributions.selectors import places, warnings
 from registry.links.distributions.services import (
     distribution_add,
     distribution_remove,
     distributions_check_now,
-    places,
-    warnings,
 )
 from registry.links.states import LinkState
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from registry.accounts.requests import SignedIn
     from registry.datasets.models import Version, Viewer
-    from registry.links.distributions.services import Place
+    from registry.links.distributions.selectors import Place
 
 _PAGE = "registry/links/version_distributions.html"
 # What a state means for a place: label, and how it looks.

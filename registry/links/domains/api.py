@@ -10,12 +10,10 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
-from registry.accounts.models import Role
-from registry.accounts.permissions import require_role
 from registry.datasets.selectors import version_list
+from registry.links.api.members import MembersView
 from registry.links.domains.models import ChangeKind, Domain, DomainChange
 from registry.links.domains.selectors import DomainKind, domain_rows, version_domains
 
@@ -103,21 +101,15 @@ class VersionDomains(GenericAPIView[Domain]):
         summary="The domains behind a version's links with their evidence, the gravest first (staff)",
     )
 )
-class VersionDomainRows(ListAPIView[Domain]):
+class VersionDomainRows(MembersView[Domain], ListAPIView[Domain]):
     """The domains behind the links of a version."""
 
-    permission_classes = [IsAuthenticated]
     serializer_class = DomainOut
     filterset_class = DomainFilter
     queryset = Domain.objects.none()
 
     def get_queryset(self) -> QuerySet[Domain]:
-        """Return them; 404 for a version that the reader may not see, 403 where he is no member."""
+        """Return them."""
         if getattr(self, "swagger_fake_view", False):
             return Domain.objects.none()
-        user = self.request.user
-        version = get_object_or_404(
-            version_list(user), dataset__slug=self.kwargs["slug"], name=self.kwargs["name"]
-        )
-        require_role(user, version.dataset.organisation, Role.STAFF)
-        return domain_rows(user, version)
+        return domain_rows(self.request.user, self.version())

@@ -28,7 +28,7 @@ from registry.links.domains.models import ChangeKind, Domain, DomainChange, Doma
 from registry.links.domains.states import Found, after_census
 from registry.links.models import Host, Link, PanelRow
 from registry.links.outcomes import Outcome
-from registry.links.schedule import hosts_due
+from registry.links.schedule import links_set
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -144,13 +144,13 @@ def batch_record(batch: DomainBatch, found: Sequence[Found], now: datetime) -> i
 def links_gone(domains: Collection[int]) -> int:
     """Let the links of these domains be gone with them, and off the schedule; returns how many."""
     links = _links_of(domains).exclude(state__in=[LinkState.EXCLUDED, LinkState.DOMAIN_GONE])
-    return _links_set(links, state=LinkState.DOMAIN_GONE, outcome=Outcome.DNS_NXDOMAIN, due_at=None, status=0)
+    return links_set(links, state=LinkState.DOMAIN_GONE, outcome=Outcome.DNS_NXDOMAIN, due_at=None, status=0)
 
 
 def links_back(domains: Collection[int]) -> int:
     """Let links that had gone with their domain be checked again; returns how many."""
     links = _links_of(domains).filter(state=LinkState.DOMAIN_GONE)
-    return _links_set(
+    return links_set(
         links,
         state=LinkState.UNCHECKED,
         outcome="",
@@ -175,17 +175,6 @@ def _links_of(domains: Collection[int]) -> QuerySet[Link]:
     """Links on these domains, but for those of hosts whose owners want no requests: these stay as they are."""
     hosts = Host.objects.filter(of_domain__domain__in=list(domains), opted_out_at=None)
     return Link.objects.filter(host__in=hosts.values("pk"))
-
-
-def _links_set(links: QuerySet[Link], **fields: Any) -> int:
-    changed = list(links.values_list("pk", "host_id"))
-    if changed:
-        # Hosts first and in order, as whoever records links takes them.
-        hosts = {host for _, host in changed}
-        list(Host.objects.select_for_update().filter(pk__in=hosts).order_by("pk").values_list("pk"))
-        Link.objects.filter(pk__in=[pk for pk, _ in changed]).update(**fields)
-        hosts_due(hosts)
-    return len(changed)
 
 
 # Text arrays go as text with a separator that no name or address holds, for arrays of arrays must be of one length.

@@ -100,7 +100,7 @@ def domain_rows(
     collected = _collected(version)
     kind = _kind(collected, "", OuterRef("pk"))
     grave = [When(kind=one.value, then=Value(place)) for place, one in enumerate(DomainKind)]
-    since = DomainChange.objects.filter(at__date__gte=collected).order_by("-at", "-pk")
+    since = DomainChange.objects.filter(at__date__gt=collected).order_by("-at", "-pk")
     return (
         Domain.objects.filter(rows)
         .annotate(links=Count("domain_hosts__host__links__panel_rows"), kind=kind)

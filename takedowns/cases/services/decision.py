@@ -126,16 +126,14 @@ def case_approve(*, actor: User | None, case: Case, preview: str) -> Case:
         keys = case_items(case).filter(outcome=Outcome.REMOVE).values_list("kind", "key")
         cells = case_items(case).filter(outcome=Outcome.REDACT)
         if keys.exists() or cells.exists():
-            effects = list(case.consequences.all())
             case.removal = removal_create(
                 actor=actor,
                 dataset=case.dataset,
                 category=case.category,
                 summary=decision.summary,
                 keys=((kind, bytes(key)) for kind, key in keys.iterator() if key is not None),
-                affected={one.version_id: one.rows for one in effects},
                 redactions=_redactions(cells),
-                redacted={one.version_id: one.redacted_rows for one in effects},
+                affected={one.version_id: (one.rows, one.redacted_rows) for one in case.consequences.all()},
             )
             case.save(update_fields=["removal"])
         else:

@@ -119,6 +119,7 @@ def _locate_once(run: JobRun, case: Case) -> bool:
                 "versions": len(versions),
                 "affected": len(affected),
                 "rows": sum(effect.rows for effect in affected.values()),
+                "redacted_rows": sum(effect.redacted_rows for effect in affected.values()),
             },
         )
     return True

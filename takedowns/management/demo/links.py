@@ -16,6 +16,7 @@ from takedowns.management.demo.street import REPORTED, Street, planted
 
 if TYPE_CHECKING:
     from takedowns.management.demo.story import Story
+    from takedowns.management.demo.street import Planted
 
 LINKED = Imported(
     "demo-links",
@@ -74,7 +75,7 @@ class LinkCheck:
         aside.rename(path)
 
     @property
-    def _planted(self) -> list[Any]:
+    def _planted(self) -> list[Planted]:
         return planted(self.street.port)
 
     def _report(self) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from registry.accounts.models import Role
 from registry.datasets.models import VersionStatus
 from registry.jobs.services import job_run
-from registry.links.comparison import change, panel_before, versions_compare
+from registry.links.comparison import change, panel_against, versions_compare
 from registry.links.models import Link
 from registry.links.panel import panel_draw
 from registry.links.tasks import links_check  # noqa: F401  -- the module says how its jobs are done
@@ -103,7 +103,7 @@ def test_a_version_without_a_panel_is_not_compared(versions: tuple[Version, Vers
     old, new = versions
     draw(new, 10)
     assert versions_compare(old, new) is None
-    assert panel_before(None, new) is None
+    assert panel_against(None, new) is None
 
 
 def test_only_versions_that_the_reader_may_see_are_compared(versions: tuple[Version, Version]) -> None:
@@ -111,9 +111,9 @@ def test_only_versions_that_the_reader_may_see_are_compared(versions: tuple[Vers
     maintainer = draw(old, 10)
     draw(new, 10)
     type(old).objects.filter(pk=old.pk).update(status=VersionStatus.DRAFT)
-    assert panel_before(None, new) is None
-    assert panel_before(make_member(make_organisation(), Role.APPROVER), new) is None
-    assert panel_before(maintainer, new) is not None
+    assert panel_against(None, new) is None
+    assert panel_against(make_member(make_organisation(), Role.APPROVER), new) is None
+    assert panel_against(maintainer, new) is not None
 
 
 def test_the_page_and_the_api_show_the_comparison(client: Client, versions: tuple[Version, Version]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import IntegrityError, transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from registry.datasets.models import Shard
 from registry.lib.errors import NotAllowed, Refused
@@ -14,6 +15,9 @@ from registry.lib.ids import secret_digest
 from takedowns.cases import services
 from takedowns.cases.models import Case
 from takedowns.cases.redacting import MOST_COLUMNS
+from takedowns.cases.selectors import case_history
+from takedowns.cases.states import CaseState
+from takedowns.cases.wording import consequence_in_words
 from takedowns.reports.models import Item, Outcome
 from tests.factories import make_dataset, make_edge, make_rows, make_user, make_version
 from tests.factories_takedowns import Team, make_case, make_dataset_of, make_proposed, outcomes
@@ -72,6 +76,26 @@ def test_a_case_of_cells_alone_makes_a_removal_without_keys(team: Team) -> None:
     assert not removal.keys.exists()
     affected = removal.affected.get()
     assert (affected.rows, affected.redacted_rows) == (0, 1)
+
+
+def test_the_history_counts_rows_that_lose_cells_as_located(team: Team) -> None:
+    dataset, _ = make_dataset_of(team)
+    case = make_case(dataset, [CELL])
+    told = {event.what: event.detail for event in case_history(case)}
+    assert told["Items located"] == "1 row in 1 of 1 version"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (CaseState.IN_REVIEW, "Removes 3 rows, redacts cells of 1 row"),
+        (CaseState.DECIDED, "Will remove 3 rows, will redact cells of 1 row"),
+        (CaseState.CLOSED, "Removed 3 rows, redacted cells of 1 row"),
+    ],
+)
+def test_what_a_case_does_is_told_by_how_far_it_is(state: CaseState, said: str) -> None:
+    case = Case(state=state, decided_at=None if state == CaseState.IN_REVIEW else timezone.now())
+    assert consequence_in_words(case, 3, 1) == said
 
 
 def test_a_reported_element_is_redacted_by_its_key_alone(team: Team) -> None:

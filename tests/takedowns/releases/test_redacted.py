@@ -197,6 +197,16 @@ def test_a_base_without_the_column_is_built_without_that_redaction(setting: Sett
     assert rows_by_removal(release.version) == {}
 
 
+def test_rows_that_two_advisories_redact_are_at_most_that_many(setting: Setting, client: Client) -> None:
+    make_removal(setting.team, setting.dataset, [f"cell:md5 {URL.format(3)}"])
+    publish(setting, build(setting))
+    page = client.get(reverse("version_detail", args=[setting.dataset.slug, setting.base.name]))
+    # The release tells how many rows went; two advisories name cells of row 3.
+    assert "1 row of this version must go, and cells of at most 3 rows more, by 2 advisories." in (
+        page.content.decode()
+    )
+
+
 def test_one_element_of_a_list_leaves_it(setting: Setting, tmp_path: Path) -> None:
     lists = [{"url": [URL.format(n), URL.format(n + 20)], "text": "t", "md5": f"{n:032x}"} for n in range(4)]
     dataset = make_dataset(setting.team.organisation)

@@ -65,8 +65,10 @@ def test_its_entries_are_distinct_over_several_removals(team: Team) -> None:
     assert len(removal_entries(removals)) == 3
 
 
-@pytest.mark.parametrize(("keys", "affected"), [([], {"x": 1}), ([("row.id", b"1")], {})])
-def test_a_removal_of_nothing_is_refused(team: Team, keys: list[Any], affected: dict[Any, int]) -> None:
+@pytest.mark.parametrize(("keys", "affected"), [([], {"x": (1, 0)}), ([("row.id", b"1")], {})])
+def test_a_removal_of_nothing_is_refused(
+    team: Team, keys: list[Any], affected: dict[Any, tuple[int, int]]
+) -> None:
     with pytest.raises(Refused):
         removal_create(
             actor=team.approver,
@@ -74,6 +76,7 @@ def test_a_removal_of_nothing_is_refused(team: Team, keys: list[Any], affected: 
             category=make_category(),
             summary="x",
             keys=keys,
+            redactions=[],
             affected=affected,
         )
 

@@ -15,12 +15,11 @@ from registry.datasets.models import VersionStatus
 from registry.lib.errors import NotAllowed, Refused
 from registry.links import services
 from registry.links.distributions.models import Distribution, DistributionKind
+from registry.links.distributions.selectors import places, warnings
 from registry.links.distributions.services import (
     distribution_add,
     distribution_remove,
     distributions_check_now,
-    places,
-    warnings,
 )
 from registry.links.models import Host, Link, LinkPolicy
 from registry.links.schedule import NOW, batch_claim, is_anything_due

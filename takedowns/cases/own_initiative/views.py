@@ -17,7 +17,8 @@ from registry.accounts.permissions import require_role
 from registry.datasets.selectors import version_list
 from registry.lib.form_page import form_page
 from takedowns.cases.forms import OwnInitiativeForm
-from takedowns.cases.own_initiative import CATEGORY, Finding, own_initiative_open, preview
+from takedowns.cases.own_initiative.selectors import CATEGORY, Finding, preview
+from takedowns.cases.own_initiative.services import own_initiative_open
 from takedowns.reports.models import Category
 
 if TYPE_CHECKING:

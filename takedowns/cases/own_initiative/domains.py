@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registry.links.domains.models import Takeover
-from takedowns.cases.domain_models import DomainReport
+from takedowns.cases.models import DomainReport
 from takedowns.reports.models import Category, Source
 from takedowns.reports.services import report_create
 

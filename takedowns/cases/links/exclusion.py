@@ -3,7 +3,7 @@
 A reported item counts as sealed until its case is decided. After that it is excluded unless the decision kept it, or
 removed it for a reason that is open (an opt-out, a dead link …): guarded and sealed material is not asked for. The keys
 of a removal in force for such a reason are excluded as well, and so are the rows that an excluded item was located in.
-Dead links that a member turned into a case (`own_initiative.py`) are triaged by that.
+Dead links that a member turned into a case (`takedowns.cases.own_initiative`) are triaged by that.
 Items and removals name links by URL, host or domain, or by a hash that a version recorded of the content behind one.
 """
 
@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q
 from pyroaring import BitMap
 
 from takedowns.cases.models import Case, Location
+from takedowns.cases.own_initiative.selectors import CATEGORY, Finding
 from takedowns.removals.models import RemovalKey
 from takedowns.reports.models import Item, Outcome, Sensitivity, Source
 
@@ -60,7 +61,7 @@ def _items() -> QuerySet[Item]:
     )
     kept = Q(outcome__in=[Outcome.REJECT, Outcome.DUPLICATE])
     # A member reported these because our own checks found them dead: that is triage, and only a check finds them back.
-    found_dead = Q(report__source=Source.OWN_INITIATIVE, report__category="dead_link")
+    found_dead = Q(report__source=Source.OWN_INITIATIVE, report__category=CATEGORY[Finding.DEAD])
     return Item.objects.filter(key__isnull=False).exclude(
         (decided & (is_open | kept)) | (found_dead & is_open)
     )

@@ -1,4 +1,4 @@
-"""API: the links of a case's items, and turning what link checks found into a case."""
+"""API: what the checks of a version's links found, as a case."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import generics, serializers
-from rest_framework.exceptions import NotFound
+from rest_framework import serializers
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
@@ -18,12 +17,8 @@ from registry.accounts.models import Role
 from registry.accounts.permissions import require_role
 from registry.accounts.requests import signed_in
 from registry.datasets.selectors import version_list
-from registry.lib.pagination import Pages
-from takedowns.cases.filters import ItemFilter
-from takedowns.cases.link_states import case_links
-from takedowns.cases.own_initiative import Finding, own_initiative_open, preview
-from takedowns.cases.selectors import case_list, items_with_rows
-from takedowns.reports.models import Item
+from takedowns.cases.own_initiative.selectors import Finding, preview
+from takedowns.cases.own_initiative.services import own_initiative_open
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -62,7 +57,7 @@ class FindingOut(serializers.Serializer[Any]):
 
     def get_links(self, seen: Any) -> int:
         """How many links."""
-        return len(seen.links)
+        return len(seen.lines)
 
 
 class CaseOpenedOut(serializers.Serializer[Any]):
@@ -120,38 +115,3 @@ def _finding(value: str) -> Finding:
     if value not in Finding.values:
         raise Http404
     return Finding(value)
-
-
-class LinkLineOut(serializers.Serializer[Any]):
-    """How one link of an item stands."""
-
-    item = serializers.IntegerField(source="item.pk", help_text="Id of the item")
-    masked = serializers.CharField(help_text="The item, shortened")
-    state = serializers.CharField(help_text="In words, as on the page of the case")
-    checked_at = serializers.DateTimeField(allow_null=True)
-    evidence = serializers.CharField(help_text="What the last check saw, or why nothing is asked")
-
-
-class CaseLinks(generics.GenericAPIView[Item]):
-    """Links of a case's items."""
-
-    permission_classes = [IsAuthenticated]
-    serializer_class = LinkLineOut
-    pagination_class = Pages
-    filterset_class = ItemFilter
-    queryset = Item.objects.none()
-
-    @extend_schema(
-        operation_id="case_links_list",
-        summary="Links of a case's items, as far as they are in the sample of a version",
-        description="Paged by item: a page holds the links of as many items as `page_size` says.",
-        responses=LinkLineOut(many=True),
-    )
-    def get(self, request: Request, number: str) -> Response:
-        """List the links of the items of this page."""
-        case = case_list(request.user).filter(number=number).first()
-        if case is None:
-            raise NotFound
-        items = self.paginate_queryset(self.filter_queryset(items_with_rows(case)))
-        links = case_links(case, list(items or []))
-        return self.get_paginated_response(LinkLineOut(links.lines, many=True).data)

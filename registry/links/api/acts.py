@@ -1,32 +1,26 @@
-"""API: what a maintainer does about the links of a version. Reading them is in `api.py`."""
+"""API: what a maintainer does about the links of a version."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 
 from registry.accounts.models import Role
-from registry.accounts.permissions import require_role
 from registry.accounts.requests import signed_in
-from registry.datasets.selectors import version_list
 from registry.jobs.serializers import JobOut
 from registry.links import panel, services
+from registry.links.api.members import MembersView
 from registry.links.content.selectors import content_consequence
 from registry.links.content.states import ContentChecks
 from registry.links.models import LinkPolicy
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
-
-    from registry.datasets.models import Version
 
 
 class DrawIn(serializers.Serializer[Any]):
@@ -67,12 +61,8 @@ class ContentOut(serializers.Serializer[Any]):
     versions = serializers.IntegerField()
 
 
-class _Act(GenericAPIView[Any]):
-    permission_classes = [IsAuthenticated]
-
-    def version(self, request: Request, slug: str, name: str) -> Version:
-        """Return the version, or raise 404 for whoever may not see it."""
-        return get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+class _Act(MembersView[Any]):
+    role = Role.MAINTAINER
 
 
 class PanelDraw(_Act):
@@ -86,10 +76,9 @@ class PanelDraw(_Act):
         request=DrawIn,
         responses={202: JobOut},
     )
-    def post(self, request: Request, slug: str, name: str) -> Response:
+    def post(self, request: Request, **_address: str) -> Response:
         """Start drawing; the answer is the job."""
-        version = self.version(request, slug, name)
-        require_role(signed_in(request), version.dataset.organisation, Role.MAINTAINER)
+        version = self.version()
         given = DrawIn(data=request.data)
         given.is_valid(raise_exception=True)
         job = panel.panel_draw(actor=signed_in(request), version=version, size=given.validated_data["size"])
@@ -107,9 +96,9 @@ class LinksCheckNow(_Act):
         request=None,
         responses=CheckNowOut,
     )
-    def post(self, request: Request, slug: str, name: str) -> Response:
+    def post(self, request: Request, **_address: str) -> Response:
         """Let them come first; `waiting` of the figures falls to 0 as they are checked."""
-        version = self.version(request, slug, name)
+        version = self.version()
         count = services.links_check_now(actor=signed_in(request), version=version)
         return Response(CheckNowOut({"links": count}).data)
 
@@ -125,9 +114,9 @@ class LinksPause(_Act):
         request=None,
         responses=PolicyOut,
     )
-    def post(self, request: Request, slug: str, name: str) -> Response:
+    def post(self, request: Request, **_address: str) -> Response:
         """Hand out no more of them; a batch under way ends."""
-        version = self.version(request, slug, name)
+        version = self.version()
         policy = services.links_pause(actor=signed_in(request), dataset=version.dataset)
         return Response(PolicyOut(policy).data)
 
@@ -143,9 +132,9 @@ class LinksResume(_Act):
         request=None,
         responses=PolicyOut,
     )
-    def post(self, request: Request, slug: str, name: str) -> Response:
+    def post(self, request: Request, **_address: str) -> Response:
         """Hand them out again, the longest due first."""
-        version = self.version(request, slug, name)
+        version = self.version()
         policy = services.links_resume(actor=signed_in(request), dataset=version.dataset)
         return Response(PolicyOut(policy).data)
 
@@ -160,10 +149,9 @@ class LinksContent(_Act):
         summary="How far content of the version's dataset is read (maintainer)",
         responses=ContentOut,
     )
-    def get(self, request: Request, slug: str, name: str) -> Response:
+    def get(self, _request: Request, **_address: str) -> Response:
         """Return it with what turning it on concerns."""
-        version = self.version(request, slug, name)
-        require_role(signed_in(request), version.dataset.organisation, Role.MAINTAINER)
+        version = self.version()
         policy = LinkPolicy.objects.filter(dataset=version.dataset).first()
         concerned = asdict(content_consequence(version.dataset))
         return Response(ContentOut({"content": policy.content if policy else "off", **concerned}).data)
@@ -174,10 +162,9 @@ class LinksContent(_Act):
         request=ContentIn,
         responses=PolicyOut,
     )
-    def post(self, request: Request, slug: str, name: str) -> Response:
+    def post(self, request: Request, **_address: str) -> Response:
         """Change it; refused (409) when the links changed since they were read."""
-        version = self.version(request, slug, name)
-        require_role(signed_in(request), version.dataset.organisation, Role.MAINTAINER)
+        version = self.version()
         given = ContentIn(data=request.data)
         given.is_valid(raise_exception=True)
         policy = services.links_content(

@@ -11,9 +11,8 @@ from django.db import IntegrityError, transaction
 from registry.links.domains.models import Domain, DomainChange, Takeover
 from registry.links.domains.takeovers import takeovers_tell
 from registry.links.exclusion import excluded_urls
-from takedowns.cases.domain_models import DomainReport
-from takedowns.cases.domains import domains_report
-from takedowns.cases.models import Case, Location
+from takedowns.cases.models import Case, DomainReport, Location
+from takedowns.cases.own_initiative.domains import domains_report
 from takedowns.reports.models import Report, Source
 from tests.factories import make_version, run_jobs
 
@@ -92,7 +91,7 @@ def test_a_report_that_cannot_be_kept_is_tried_again(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = takeover(dataset)
-    monkeypatch.setattr("takedowns.cases.domains.CATEGORY", "none")
+    monkeypatch.setattr("takedowns.cases.own_initiative.domains.CATEGORY", "none")
     with pytest.raises(Exception, match="does not exist"):
         takeovers_tell()
     one.refresh_from_db()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from registry.links.models import Link
 from registry.links.panel import panel_draw
 from registry.links.priorities import Priority, due_since, links_prioritise
-from takedowns.cases.link_priorities import rows_triaged
+from takedowns.cases.links.priorities import rows_triaged
 from takedowns.cases.models import Case
 from tests.factories import run_jobs
 from tests.factories_takedowns import make_case, make_category, make_dataset_of, make_removal

@@ -11,11 +11,12 @@ from registry.lib.errors import NotAllowed, Refused
 from registry.links.content.models import LinkContent
 from registry.links.content.states import ContentChecks, ContentState
 from registry.links.exclusion import excluded_urls
-from registry.links.models import Link, LinkPolicy
+from registry.links.models import Link, LinkPolicy, PanelRow
 from registry.links.panel import panel_draw
 from takedowns.cases import services
 from takedowns.cases.models import Case
-from takedowns.cases.own_initiative import Finding, own_initiative_open, preview
+from takedowns.cases.own_initiative.selectors import Finding, preview
+from takedowns.cases.own_initiative.services import own_initiative_open
 from takedowns.reports.models import Report, Source
 from tests.factories import make_dataset, make_member, make_organisation, make_user, make_version, run_jobs
 from tests.factories_takedowns import make_category, make_proposed, make_report, make_team
@@ -139,6 +140,14 @@ def test_a_second_time_there_is_nothing_left_to_report(team: Team, version: Vers
 
 def test_links_that_somebody_reported_are_left_out(version: Version) -> None:
     make_report(version.dataset, DEAD[:1], category="opt_out")
+    assert preview(version, Finding.DEAD).lines == DEAD[1:]
+
+
+def test_links_whose_recorded_content_somebody_reported_are_left_out(version: Version) -> None:
+    """A reported hash names them whatever their URL is, in any dataset, and before its rows are located."""
+    md5 = "0cc175b9c0f1b6a831c399e269772661"
+    PanelRow.objects.filter(panel__version=version, link__url=DEAD[0]).update(hashes={"content.md5": md5})
+    make_report(make_dataset(version.dataset.organisation), [f"md5:{md5}"])
     assert preview(version, Finding.DEAD).lines == DEAD[1:]
 
 

@@ -9,7 +9,7 @@ from registry.accounts.models import Role
 from registry.links.models import Link
 from registry.links.panel import panel_draw
 from takedowns.cases import services
-from takedowns.cases.link_states import MOST_SHOWN, case_links
+from takedowns.cases.links.selectors import MOST_SHOWN, case_links
 from takedowns.cases.selectors import case_items
 from tests.factories import make_member, make_organisation, run_jobs
 from tests.factories_takedowns import make_case, make_dataset_of, make_proposed
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from registry.datasets.models import Version
-    from takedowns.cases.link_states import CaseLinks
+    from takedowns.cases.links.selectors import CaseLinks
     from takedowns.cases.models import Case
     from tests.factories_takedowns import Team
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
@@ -15,9 +16,10 @@ from pyroaring import BitMap
 
 from expunge.errors import UsageError
 from expunge.keys import KeyKind, keys_of_url
-from registry.links.exclusion import excluded_rows, excluded_urls
+from registry.links.content.store import recorded_keys
+from registry.links.exclusion import excluded_links
 from registry.links.models import Link, PanelRow
-from registry.links.states import IS_DEAD, LinkState
+from registry.links.states import APART, IS_DEAD, LinkState
 from takedowns.reports.masking import masked
 from takedowns.reports.targets import split_line
 
@@ -64,12 +66,15 @@ def case_links(case: Case, items: Sequence[Item]) -> CaseLinks:
     """How the links of these items of the case stand; in as many queries for many items as for one."""
     by_item = _links(case, items)
     known = {link.pk: link for links in by_item.values() for link in links.values()}
-    hidden = _excluded(known.values())
+    hidden = excluded_links(known.values(), recorded_keys(known.values()))
     lines, more = [], 0
     for item in items:
         links = sorted(by_item[item.pk].values(), key=lambda link: link.pk)
         more += max(0, len(links) - MOST_SHOWN)
-        lines += [_line(case, item, link, is_excluded=link.pk in hidden) for link in links[:MOST_SHOWN]]
+        lines += [
+            _line(case, item, link, is_excluded=link.pk in hidden or link.state == LinkState.EXCLUDED)
+            for link in links[:MOST_SHOWN]
+        ]
     return CaseLinks(lines, more, sum(not by_item[item.pk] for item in items if item.key is not None))
 
 
@@ -118,22 +123,6 @@ def _raw_key(item: Item) -> bytes | None:
         return None
 
 
-def _excluded(links: Iterable[Link]) -> set[int]:
-    """Ids of those that must not be contacted now, whether their state says so yet or not."""
-    by_id = {link.pk: link for link in links}
-    urls = excluded_urls({link.url for link in by_id.values()})
-    rows = {
-        (shard, row): link
-        for shard, row, link in PanelRow.objects.filter(link__in=by_id).values_list("shard", "row", "link")
-    }
-    named = {rows[row] for row in excluded_rows(rows.keys())}
-    return {
-        pk
-        for pk, link in by_id.items()
-        if link.url in urls or pk in named or link.state == LinkState.EXCLUDED
-    }
-
-
 def _line(case: Case, item: Item, link: Link, *, is_excluded: bool) -> LinkLine:
     state = LinkState(link.state)
     evidence = link.get_outcome_display()
@@ -142,6 +131,7 @@ def _line(case: Case, item: Item, link: Link, *, is_excluded: bool) -> LinkLine:
         if state is not LinkState.EXCLUDED and link.checked_at:
             evidence = f"{link.get_outcome_display()}, before it was reported. {evidence}"
     elif link.failures > 1:
-        evidence = f"{evidence}; failed {link.failures} times, each at least 72 hours after the one before"
+        apart = APART // timedelta(hours=1)
+        evidence += f"; failed {link.failures} times, each at least {apart} hours after the one before"
     meaning = "danger" if state in IS_DEAD else _MEANINGS.get(state, "neutral")
     return LinkLine(item, masked(item), state.label, meaning, link.checked_at, evidence)

@@ -1,0 +1,116 @@
+"""API: how the links of a version stand, what became of them since another one, and for members each of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.response import Response
+
+from registry.datasets.selectors import version_list
+from registry.links.api.members import MembersView
+from registry.links.comparison import panel_against, versions_compare
+from registry.links.filters import PanelRowFilter
+from registry.links.models import Panel, PanelRow
+from registry.links.selectors import panel_rows, version_health
+from registry.links.serializers import HealthOut, PanelRowOut
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+
+class PartOut(serializers.Serializer[Any]):
+    """Some of the compared links."""
+
+    links = serializers.IntegerField()
+    alive = serializers.IntegerField()
+    dead = serializers.IntegerField()
+
+
+class ChangeOut(serializers.Serializer[Any]):
+    """The new version's share less the old one's, from -1 to 1, with its 95 % interval."""
+
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ComparisonOut(serializers.Serializer[Any]):
+    """Two versions compared by the links that are in the samples of both, or would be if both listed them."""
+
+    old = serializers.CharField(source="old.name")
+    new = serializers.CharField(source="new.name")
+    is_whole = serializers.BooleanField(help_text="Nothing is estimated: both samples hold every link")
+    kept = PartOut(help_text="Links that both versions list")
+    lost = PartOut(help_text="Links that only the old version lists")
+    gained = PartOut(help_text="Links that only the new version lists")
+    alive = ChangeOut()
+    dead = ChangeOut()
+
+
+class VersionLinks(GenericAPIView[Panel]):
+    """How the links of a version stand."""
+
+    serializer_class = HealthOut
+    filter_backends = []
+
+    @extend_schema(
+        operation_id="version_links",
+        summary="How the links of a version stand, with what that means for all of them",
+        responses=HealthOut,
+    )
+    def get(self, request: Request, slug: str, name: str) -> Response:
+        """Return the figures; 404 where no panel was drawn."""
+        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+        health = version_health(version)
+        if health is None:
+            raise Http404
+        return Response(HealthOut(health).data)
+
+
+@extend_schema_view(
+    get=extend_schema(operation_id="version_link_rows", summary="The links of a version's panel (staff)")
+)
+class VersionLinkRows(MembersView[PanelRow], ListAPIView[PanelRow]):
+    """The links of a version's panel."""
+
+    serializer_class = PanelRowOut
+    filterset_class = PanelRowFilter
+    queryset = PanelRow.objects.none()
+
+    def get_queryset(self) -> QuerySet[PanelRow]:
+        """Return them."""
+        if getattr(self, "swagger_fake_view", False):
+            return PanelRow.objects.none()
+        return panel_rows(self.request.user, self.version())
+
+
+class VersionLinkComparison(GenericAPIView[Panel]):
+    """A version's links compared with those of another version."""
+
+    serializer_class = ComparisonOut
+    filter_backends = []
+
+    @extend_schema(
+        operation_id="version_link_comparison",
+        summary="What became of the links since another version",
+        parameters=[
+            OpenApiParameter(
+                "against", str, description="Name of the other version; left out: the one before"
+            )
+        ],
+        responses=ComparisonOut,
+    )
+    def get(self, request: Request, slug: str, name: str) -> Response:
+        """Compare; 404 where either version has no sample."""
+        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+        panel = panel_against(request.user, version, request.query_params.get("against", ""))
+        found = versions_compare(panel.version, version) if panel else None
+        if found is None:
+            raise Http404
+        return Response(ComparisonOut(found).data)

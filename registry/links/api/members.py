@@ -1,0 +1,36 @@
+"""What the views for members have in common: the version in their address, and who may ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from django.shortcuts import get_object_or_404
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import IsAuthenticated
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import require_role
+from registry.datasets.selectors import version_list
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+    from registry.datasets.models import Version
+
+M_co = TypeVar("M_co", bound="Model", covariant=True)
+
+
+class MembersView(GenericAPIView[M_co]):
+    """A view of one version (`slug`, `name`) for members of its organisation with at least `role`."""
+
+    permission_classes = [IsAuthenticated]
+    role = Role.STAFF
+
+    def version(self) -> Version:
+        """Return the version; 404 for whoever may not see it, and 403, whatever else was sent, without the role."""
+        user = self.request.user
+        version = get_object_or_404(
+            version_list(user), dataset__slug=self.kwargs["slug"], name=self.kwargs["name"]
+        )
+        require_role(user, version.dataset.organisation, self.role)
+        return version

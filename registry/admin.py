@@ -14,7 +14,7 @@ from registry.auditlog.models import AuditEntry
 from registry.datasets.models import Dataset, Version
 from registry.jobs.models import Job
 from registry.links.models import Host
-from registry.links.services import host_opt_out
+from registry.links.opt_outs.services import host_opt_out
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from pyroaring import BitMap
 
-    from expunge.shards import Batch, Binding
+    from expunge.keyed import KeyedBatch
+    from expunge.shards import Binding
     from registry.accounts.models import User
     from registry.datasets.models import Dataset, Version
 
@@ -61,8 +62,8 @@ class RowReader(Protocol):
     def columns(self, binding: Binding) -> list[str]:
         """Which columns of a shard, bound like this, each batch must bring."""
 
-    def add(self, place: int, binding: Binding, batch: Batch) -> None:
-        """Take the next rows of the version's shard at `place`."""
+    def add(self, place: int, binding: Binding, keyed: KeyedBatch) -> None:
+        """Take the next rows of the version's shard at `place`; the keys that the key index needs are there already."""
 
     def settle(self, version: Version) -> None:
         """Every row was read and every shard stored; do what takes long."""

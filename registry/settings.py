@@ -104,7 +104,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_QUEUES: dict[str, dict[str, Any]] = {"celery": {}, "links": {}}
 CELERY_TASK_ROUTES = {
     f"registry.links.tasks.{task}": {"queue": "links"}
-    for task in ("links_check", "domains_census", "registries_ask")
+    for task in ("links_check", "domains_census", "registries_ask", "opt_outs_read")
 }
 
 if MODE == "test" or not BROKER_URL:
@@ -134,6 +134,10 @@ LINKS_BATCHES = env.int("LINKS_BATCHES", 1, validate=validate.Range(min=0))
 LINKS_KEEP_MONTHS = env.int("LINKS_KEEP_MONTHS", 13, validate=validate.Range(min=1))
 # From where links are asked, for those who read the figures: a host may be dead from one country only.
 LINKS_VANTAGE = env.str("LINKS_VANTAGE", "") or "this site's server"
+# Whom owners of sites write to, shown to them at /about/links/: an e-mail address or a web address.
+LINKS_CONTACT = env.str(
+    "LINKS_CONTACT", "", validate=validate.Regexp(r"(?:https?://[^\s/]+\S*|[^@\s/:]+@[^@\s/:]+)?\Z")
+)
 # Where IANA says which registry answers for which top-level domain (RDAP): an address, or a file. Empty: none is asked.
 RDAP_BOOTSTRAP = env.str("RDAP_BOOTSTRAP", "https://data.iana.org/rdap/dns.json")
 
@@ -292,9 +296,9 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.ScopedRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": (
-        {"anon": None, "user": None, "reports": None}
+        {"anon": None, "user": None, "reports": None, "opt_outs": None}
         if MODE == "test"
-        else {"anon": "600/min", "user": "3000/min", "reports": "30/hour"}
+        else {"anon": "600/min", "user": "3000/min", "reports": "30/hour", "opt_outs": "20/hour"}
     ),
     "NUM_PROXIES": PROXY_COUNT,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -316,6 +320,9 @@ SPECTACULAR_SETTINGS = {
         "VersionStatusEnum": "registry.datasets.models.VersionStatus",
         "ContentChecksEnum": "registry.links.content.states.ContentChecks",
         "ContentStateEnum": "registry.links.content.states.ContentState",
+        "LinkStateEnum": "registry.links.states.LinkState",
+        "LinkOutcomeEnum": "registry.links.outcomes.Outcome",
+        "DistributionKindEnum": "registry.links.distributions.models.DistributionKind",
         "CaseStateEnum": "takedowns.cases.models.CaseState",
         "ReleaseStateEnum": "takedowns.releases.models.ReleaseState",
     },

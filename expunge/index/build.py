@@ -18,6 +18,7 @@ from expunge.index.versions import (
     read_versions,
     write_version,
 )
+from expunge.keyed import KeyedBatch
 from expunge.keys import ROLE_OF, KeyKind
 from expunge.manifest import version_root
 from expunge.pool import Advance, map_shards
@@ -159,7 +160,7 @@ def _index_shard(job: _Job, item: ShardFile, advance: Advance) -> _Indexed:
     if missing or not kinds:
         with ShardIndexer(job.folder, missing, binding, memory=job.memory) as indexer:
             for batch in shard.batches(indexer.columns):
-                indexer.add(batch)
+                indexer.add(KeyedBatch(batch))
                 rows += batch.rows
                 advance(batch.rows)
             indexer.finish(digest, form)

@@ -17,7 +17,7 @@ from expunge.index.arrays import ArrayWriter, BadIndex, SortedArray
 from expunge.index.runs import PEAK_BYTES, Runs
 from expunge.keys import DIGEST_SIZE, ROLE_OF, KeyKind, sha256_column
 from expunge.keyset import key_prefixes
-from expunge.locate import keys_by_kind, kinds_by_column
+from expunge.locate import kinds_by_column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from expunge.index.arrays import Pairs
-    from expunge.shards import Batch, Binding
+    from expunge.keyed import KeyedBatch
+    from expunge.shards import Binding
 
 MEMORY_BYTES = 512 << 20
 """What a build takes for sorting, all its processes together, when nothing else is said."""
@@ -40,7 +41,7 @@ class ShardIndexer:
 
         with ShardIndexer(folder, kinds, binding) as indexer:
             for batch in shard.batches(indexer.columns):
-                indexer.add(batch)
+                indexer.add(KeyedBatch(batch))
             indexer.finish(digest, row_format(shard.file.name))
 
     Kinds that no column carries are left out; `kinds` says which are not. `memory` (bytes) bounds what sorting takes,
@@ -76,10 +77,11 @@ class ShardIndexer:
         """The columns that a batch must bring."""
         return sorted(self._kinds)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, keyed: KeyedBatch) -> None:
         """Take the next rows of the shard."""
+        batch = keyed.batch
         for name, kinds in self._kinds.items():
-            keys, parents = keys_by_kind(kinds, batch.arrays[name])
+            keys, parents = keyed.keys(name, kinds)
             for kind in kinds:
                 found = keys[kind]
                 self._keyless[kind] += found.null_count

@@ -24,7 +24,6 @@ from expunge.shards.columns import (
     check_binding,
     is_list,
     parse_columns,
-    row_keys,
 )
 from expunge.shards.cut import NO_ROWS, Cut, Elements, Positions
 from expunge.shards.delimited import DelimitedShard
@@ -70,7 +69,6 @@ __all__ = [
     "is_shard_name",
     "open_shard",
     "parse_columns",
-    "row_keys",
 ]
 
 

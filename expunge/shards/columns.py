@@ -140,13 +140,6 @@ def is_list(values: pa.Array) -> bool:
     return bool(pa.types.is_list(values.type) or pa.types.is_large_list(values.type))
 
 
-def row_keys(kind: KeyKind, values: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    """The keys of a column, and the row of each where a column holds lists; None where key and row are one to one."""
-    if is_list(values):
-        return column_keys(kind, values.flatten()), pc.list_parent_indices(values)
-    return column_keys(kind, values), None
-
-
 def check_binding(shard: Shard, binding: Binding) -> None:
     """Look at the shard's first rows and refuse a column that cannot be what it is bound to.
 

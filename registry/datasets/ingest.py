@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from expunge.keyed import KeyedBatch
 from expunge.keys import Role as KeyRole
 from expunge.manifest import version_root
 from expunge.shards import ShardFacts, bind_columns, check_binding, open_shard
@@ -46,7 +47,7 @@ from registry.lib.words import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from expunge.shards import Batch, Binding, ShardFile
+    from expunge.shards import Binding, ShardFile
     from registry.hooks import RowReader
     from registry.jobs.handlers import JobRun
     from registry.jobs.models import Job
@@ -144,9 +145,9 @@ class _Audience:
     def columns(self, binding: Binding) -> set[str]:
         return {name for reader in self.readers for name in reader.columns(binding)}
 
-    def add(self, binding: Binding, batch: Batch) -> None:
+    def add(self, binding: Binding, keyed: KeyedBatch) -> None:
         for reader in self.readers:
-            reader.add(self.place, binding, batch)
+            reader.add(self.place, binding, keyed)
 
 
 def _read_one(
@@ -165,8 +166,9 @@ def _read_one(
     rows = 0
     with Feeder(digest, shard.format, binding) as feeder:
         for batch in shard.batches(sorted(audience.columns(binding).union(feeder.columns))):
-            feeder.add(batch)
-            audience.add(binding, batch)
+            keyed = KeyedBatch(batch)
+            feeder.add(keyed)
+            audience.add(binding, keyed)
             rows += batch.rows
             progress(rows)
         feeder.finish()

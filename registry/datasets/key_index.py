@@ -31,6 +31,7 @@ from expunge.errors import UsageError
 from expunge.index import BadIndex, IndexedShard, ShardIndexer, merge_shards
 from expunge.index.arrays import SortedArray
 from expunge.index.builder import index_files, is_indexed
+from expunge.keyed import KeyedBatch
 from expunge.keys import ROLE_OF, KeyKind
 from expunge.shards import Column, ShardFile, bind_columns, check_binding, open_shard
 from expunge.shards.source import row_format, split_extension
@@ -42,7 +43,7 @@ from registry.lib.words import counted
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from expunge.shards import Batch, Binding
+    from expunge.shards import Binding
     from registry.accounts.models import User
     from registry.jobs.handlers import JobRun
     from registry.jobs.models import Job
@@ -142,7 +143,7 @@ class Feeder:
 
         with Feeder(shard.digest(), shard.format, binding) as feeder:
             for batch in shard.batches(feeder.columns):
-                feeder.add(batch)
+                feeder.add(KeyedBatch(batch))
             feeder.finish()
 
     Whatever fails in it, a full disk for one, is logged and nothing more: the reader goes on.
@@ -170,11 +171,11 @@ class Feeder:
             return [kind for kind in KeyKind if ROLE_OF[kind] in binding]
         return kinds_missing(self._digest, binding) if row_format(f".{recorded}") == self._form else []
 
-    def add(self, batch: Batch) -> None:
+    def add(self, keyed: KeyedBatch) -> None:
         """Take the next rows of the shard."""
         with self._or_not_at_all():
             if self._indexer:
-                self._indexer.add(batch)
+                self._indexer.add(keyed)
 
     def finish(self) -> None:
         """Write the index of the shard, all of whose batches were added."""
@@ -231,7 +232,7 @@ def index_build(run: JobRun) -> None:
         kinds = kinds_missing(one.digest, binding)
         with _indexer(kinds, binding) as indexer:
             for batch in shard.batches(indexer.columns):
-                indexer.add(batch)
+                indexer.add(KeyedBatch(batch))
                 done += batch.rows
                 run.progress(stage, done, total)
             # What is indexed under a digest is what has that digest, or the index would lie for good.

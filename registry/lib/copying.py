@@ -35,27 +35,23 @@ def copy_rows(model: type[Model], columns: Sequence[str], rows: Iterable[Sequenc
     return count
 
 
-def copy_missing(model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert those rows that conflict with none, in the caller's transaction; other columns get Django's defaults.
+def insert_missing(
+    model: type[Model], columns: Sequence[str], query: sql.Composable, parameters: Sequence[Any] = ()
+) -> None:
+    """Insert those rows of a query that conflict with none, in the caller's transaction.
 
-    They are copied into a table of the transaction first, because COPY knows no ON CONFLICT.
+    The query gives `columns` in their order; others get Django's defaults.
     """
     others = {
         field.column: field.get_db_prep_save(field.get_default(), connection)
         for field in model._meta.concrete_fields  # noqa: SLF001  -- _meta is Django's documented API
         if field.column and not field.primary_key and field.column not in columns
     }
-    table = model._meta.db_table  # noqa: SLF001  -- the same
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    everything = sql.SQL(", ").join(map(sql.Identifier, [*columns, *others]))
-    values = sql.SQL(", ").join([*map(sql.Identifier, columns), *[sql.Placeholder()] * len(others)])
-    new = sql.Identifier(f"new_{table}")
-    make = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
-    insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING")
+    statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM ({}) AS found ON CONFLICT DO NOTHING").format(
+        sql.Identifier(model._meta.db_table),  # noqa: SLF001  -- the same
+        sql.SQL(", ").join(map(sql.Identifier, [*columns, *others])),
+        sql.SQL(", ").join([sql.SQL("found.*"), *[sql.Placeholder()] * len(others)]),
+        query,
+    )
     with connection.cursor() as cursor:
-        cursor.execute(make.format(new, names, sql.Identifier(table)))
-        with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(new, names)) as copy:
-            for row in rows:
-                copy.write_row(row)
-        cursor.execute(insert.format(sql.Identifier(table), everything, values, new), list(others.values()))
-        cursor.execute(sql.SQL("DROP TABLE {}").format(new))
+        cursor.execute(statement, [*others.values(), *parameters])

@@ -2,8 +2,8 @@
 
 1. `panel` draws the rows of a version that are asked after: a sample by keyed hash, the same rows in the next version.
 2. `schedule` hands out batches of due links, grouped by host, under a lease in the database.
-3. `checker` asks: one request at a time and at least a second apart for each host, after its `robots.txt` (`robots`),
-   and never for an excluded link (`exclusion`).
+3. `checker` asks a batch, each host in a turn of its own (`turns`): one request at a time and at least a second apart,
+   after its `robots.txt` (`robots`), and never for an excluded link (`exclusion`) or after it opted out (`last_look`).
 4. `outcomes` names what one attempt saw, and `states` what that makes of the link, which takes several attempts.
 5. `estimates` says what the sample means for the whole version, with its interval and its bounds.
 

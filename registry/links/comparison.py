@@ -3,8 +3,9 @@
 Both panels hold the rows with the smallest keyed hash, so below the smaller of their two limits each of them is the same
 random sample of the links of either version: a link that both versions list is in both or in neither. What is left to
 differ are links that one of them lists and the other does not, and that is a far narrower interval than that of two
-samples drawn apart. How a link stands is known once for all versions, so the comparison says what listing and unlisting
-did, as links stand today. The variance is taken between hosts (`estimates.py` has the reason).
+samples drawn apart. Each kind of domain (`strata.py`) has its limits, and its links count for what the smaller one says
+they stand for. How a link stands is known once for all versions, so the comparison says what listing and unlisting did,
+as links stand today. The variance is taken between hosts (`estimates.py` has the reason).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from registry.links.models import Panel, PanelRow
 from registry.links.panel import panel_secret
 from registry.links.sample import siphash
 from registry.links.states import IS_ALIVE, IS_DEAD, shown
+from registry.links.strata import NO_LIMIT, STRATA, link_weights, panel_limits, stratum_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,11 +29,10 @@ if TYPE_CHECKING:
 
     from registry.datasets.models import Version, Viewer
     from registry.links.states import LinkState
+    from registry.links.strata import Stratum
 
     Flags = npt.NDArray[np.bool_]
     Numbers = npt.NDArray[np.int64]
-
-NO_LIMIT = 2**64  # of a panel that holds every link of its version
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,11 @@ def versions_compare(old: Version, new: Version) -> Comparison | None:
     if len(panels) < 2:
         return None
     found = [_links(panels[version.pk]) for version in (old, new)]
-    limit = min(_limit(panels[version.pk], links) for version, links in zip((old, new), found, strict=True))
-    before, after = ({pk: link for pk, link in links.items() if link.number < limit} for links in found)
+    drawn = [_limits(panels[version.pk], links) for version, links in zip((old, new), found, strict=True)]
+    limits = {stratum: min(of[stratum] for of in drawn) for stratum in STRATA}
+    before, after = (
+        {pk: link for pk, link in links.items() if link.number < limits[link.stratum]} for links in found
+    )
     both = before | after
     if not before or not after:
         return None
@@ -123,31 +127,43 @@ def versions_compare(old: Version, new: Version) -> Comparison | None:
     def part(chosen: Flags) -> Part:
         return Part(int(chosen.sum()), int((chosen & alive).sum()), int((chosen & dead).sum()))
 
-    whole = limit == NO_LIMIT
+    weights = link_weights([link.stratum for link in both.values()], limits)
+    whole = min(limits.values()) == NO_LIMIT
     return Comparison(
         old=old,
         new=new,
         kept=part(in_old & in_new),
         lost=part(in_old & ~in_new),
         gained=part(in_new & ~in_old),
-        alive=change(alive, in_old, in_new, hosts, whole=whole),
-        dead=change(dead, in_old, in_new, hosts, whole=whole),
+        alive=change(alive, in_old, in_new, hosts, weights, whole=whole),
+        dead=change(dead, in_old, in_new, hosts, weights, whole=whole),
         is_whole=whole,
     )
 
 
-def change(holds: Flags, in_old: Flags, in_new: Flags, hosts: Numbers, *, whole: bool = False) -> Change:
+def change(
+    holds: Flags,
+    in_old: Flags,
+    in_new: Flags,
+    hosts: Numbers,
+    weights: npt.NDArray[np.float64] | None = None,
+    *,
+    whole: bool = False,
+) -> Change:
     """How the share of links for which something holds differs between two samples that share links.
 
-    All four are parallel, a link each; each sample has at least one.
+    All are parallel, a link each; each sample has at least one. `weights` say how much each counts for, the same where
+    they are left out.
     """
-    old_size, new_size = int(in_old.sum()), int(in_new.sum())
-    old, new = float(holds[in_old].mean()), float(holds[in_new].mean())
+    weights = np.ones(len(holds)) if weights is None else weights
+    of_old, of_new = in_old * weights, in_new * weights
+    old_total, new_total = float(of_old.sum()), float(of_new.sum())
+    old, new = float(of_old @ holds) / old_total, float(of_new @ holds) / new_total
     value = new - old
     if whole:
         return Change(value, value, value)
     # What each link adds to the difference; they add up to nothing, and links of one host do so together.
-    adds = in_new * (holds - new) / new_size - in_old * (holds - old) / old_size
+    adds = of_new * (holds - new) / new_total - of_old * (holds - old) / old_total
     _, cluster = np.unique(hosts, return_inverse=True)
     count = int(cluster.max()) + 1
     if count < 2:
@@ -155,7 +171,8 @@ def change(holds: Flags, in_old: Flags, in_new: Flags, hosts: Numbers, *, whole:
     of_host = np.bincount(cluster, weights=adds)
     deviation = sqrt(float(of_host @ of_host) * count / (count - 1))
     # Where no link came or went that matters, what was not seen in n links may still be three in n.
-    half = student(count - 1) * deviation if deviation else 3 / min(old_size, new_size)
+    told = min(old_total**2 / float(of_old @ of_old), new_total**2 / float(of_new @ of_new))
+    half = student(count - 1) * deviation if deviation else 3 / told
     return Change(value, max(-1.0, value - half), min(1.0, value + half))
 
 
@@ -164,25 +181,30 @@ class _Sampled:
     number: int
     state: LinkState
     host: int
+    stratum: Stratum
 
 
 def _links(panel: Panel) -> dict[int, _Sampled]:
     """The links of a panel by id. One that is excluded cannot be told, here as everywhere."""
     rows = list(
-        PanelRow.objects.filter(panel=panel).values_list("link", "link__key", "link__state", "link__host")
+        PanelRow.objects.filter(panel=panel).values_list(
+            "link", "link__key", "link__state", "link__host", "link__host__name"
+        )
     )
     if not rows:
         return {}
-    keys = np.frombuffer(b"".join(bytes(key) for _, key, _, _ in rows), np.uint8).reshape(-1, 32)
+    keys = np.frombuffer(b"".join(bytes(key) for _, key, *_ in rows), np.uint8).reshape(-1, 32)
     numbers = siphash(panel_secret(), keys).tolist()
     return {
-        pk: _Sampled(number, shown(state), host)
-        for (pk, _, state, host), number in zip(rows, numbers, strict=True)
+        pk: _Sampled(number, shown(state), host, stratum_of(name))
+        for (pk, _, state, host, name), number in zip(rows, numbers, strict=True)
     }
 
 
-def _limit(panel: Panel, links: dict[int, _Sampled]) -> int:
-    """Below which number the panel holds every link of its version (its own largest is where it was cut off)."""
-    if len(links) + panel.urls_unusable < panel.size:
-        return NO_LIMIT
-    return max((link.number for link in links.values()), default=0)
+def _limits(panel: Panel, links: dict[int, _Sampled]) -> dict[Stratum, int]:
+    """Below which number the panel holds every link of a kind.
+
+    One that did not write that down was cut off at its own largest number.
+    """
+    known = panel_limits(panel, len(links) + panel.urls_unusable)
+    return known or dict.fromkeys(STRATA, max((link.number for link in links.values()), default=0))

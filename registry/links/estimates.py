@@ -1,8 +1,11 @@
 """What a panel says of the whole version: shares with an interval, and bounds for what could not be told.
 
-The panel is a random sample of the version's distinct links. Links of one host live and die together, so they count for
-less than as many independent ones: the variance is taken between hosts (linearised), and the interval is Wilson's for
-the sample size that would have this variance, which holds near 0 and 1 too, with Student's t for few hosts.
+The panel is a random sample of the version's distinct links, in which rare kinds of domain may be denser (`strata.py`):
+each link then counts for as many as it stands for, and a share is the weighted one (Hajek's). Links of one host live and
+die together, so they count for less than as many independent ones: the variance is taken between hosts (linearised),
+and the interval is Wilson's for the sample size that would have this variance, which holds near 0 and 1 too, with
+Student's t for few hosts. How many links of each kind there are is estimated too, so hosts are held against the share of
+all and not against that of their kind.
 
 Nothing is made of what is not known. What cannot be told, fails for now or was not checked yet may be dead or not, so
 the dead are between those that are and those that are not known to be alive.
@@ -51,19 +54,20 @@ def estimate(
     alive: npt.NDArray[np.bool_],
     dead: npt.NDArray[np.bool_],
     hosts: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64] | None = None,
     *,
     whole: bool = False,
 ) -> Estimate | None:
     """Estimate from the links of a panel: whether each is known to be alive, to be dead, and its host; None of none.
 
-    `whole` tells that the panel is no sample but every link of the version: then there is nothing to estimate.
+    All are parallel; `weights` say how much each link counts for, the same where they are left out. `whole` tells that
+    the panel is no sample but every link of the version: then there is nothing to estimate.
     """
     if not len(alive):
         return None
 
     def of(holds: npt.NDArray[np.bool_]) -> Share:
-        value = float(holds.mean())
-        return Share(value, value, value) if whole else share(holds, hosts)
+        return share(holds, hosts, weights, whole=whole)
 
     return Estimate(
         n=len(alive),
@@ -76,19 +80,34 @@ def estimate(
     )
 
 
-def share(holds: npt.NDArray[np.bool_], hosts: npt.NDArray[np.int64]) -> Share:
-    """The share of links for which something holds, with its interval; `hosts` says which belong together."""
-    n = len(holds)
+def share(
+    holds: npt.NDArray[np.bool_],
+    hosts: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64] | None = None,
+    *,
+    whole: bool = False,
+) -> Share:
+    """The share of links for which something holds, with its interval; `hosts` says which belong together.
+
+    `weights` and `whole` are those of `estimate`.
+    """
+    weights = np.ones(len(holds)) if weights is None else weights
+    total = float(weights.sum())
+    value = float(weights @ holds) / total
+    if whole:
+        return Share(value, value, value)
     _, cluster = np.unique(hosts, return_inverse=True)
     count = int(cluster.max()) + 1
-    value = float(holds.mean())
     if count < 2:
         return Share(value, 0.0, 1.0)
-    off = np.bincount(cluster, weights=holds - value)
-    between = float(off @ off) / n**2 * count / (count - 1)
+    n = total**2 / float(weights @ weights)  # links that all count the same and tell as much; n where they do
+    off = np.bincount(cluster, weights=weights * (holds - value))
+    between = float(off @ off) / total**2 * count / (count - 1)
     simple = value * (1 - value) / n
-    # Where all are alike there is nothing to take a variance from: as if each host were all of a piece.
-    effective = n * min(1.0, simple / between) if between else n**2 / float((np.bincount(cluster) ** 2).sum())
+    if between:
+        effective = n * min(1.0, simple / between)
+    else:  # where all are alike there is nothing to take a variance from: as if each host were all of a piece
+        effective = total**2 / float((np.bincount(cluster, weights=weights) ** 2).sum())
     low, high = _wilson(value, effective, student(count - 1))
     return Share(value, min(low, value), max(high, value))
 

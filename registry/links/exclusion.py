@@ -7,19 +7,25 @@ request, redirects included.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from expunge.errors import UsageError
-from expunge.keys import DIGEST_SIZE, keys_of_url
+from expunge.keys import DIGEST_SIZE, KeyKind, canonical_url, keys_of_url
 from registry.hooks import hooks
+from registry.lib.among import among_ids
 from registry.links.models import PanelRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from registry.links.models import Link
 
     Key = tuple[str, bytes]  # kind of key, and the key
+
+
+_OTHER = {"http": "https", "https": "http"}
 
 
 def excluded_urls(urls: Iterable[str], recorded: Mapping[str, Collection[Key]] | None = None) -> set[str]:
@@ -29,9 +35,13 @@ def excluded_urls(urls: Iterable[str], recorded: Mapping[str, Collection[Key]] |
     """
     recorded = recorded or {}
     keys = {url: _keys(url).union(recorded.get(url, ())) for url in urls}
-    wanted = {key for of_url in keys.values() for key in of_url}
-    found = {key for ask in hooks.keys_excluded for key in ask(wanted)} if wanted else set()
+    found = excluded_keys({key for of_url in keys.values() for key in of_url})
     return {url for url, of_url in keys.items() if not found.isdisjoint(of_url)}
+
+
+def excluded_keys(keys: Collection[Key]) -> set[Key]:
+    """Of these keys, those whose links must not be contacted."""
+    return {key for ask in hooks.keys_excluded for key in ask(keys)} if keys else set()
 
 
 def excluded_rows(rows: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -47,19 +57,36 @@ def excluded_links(links: Collection[Link], recorded: Mapping[int, Collection[Ke
     urls = excluded_urls(
         {link.url for link in links}, {link.url: recorded.get(link.pk, ()) for link in links}
     )
+    rows = PanelRow.objects.filter(among_ids("link_id", (link.pk for link in links)))
     holding: dict[tuple[str, int], set[int]] = defaultdict(set)
-    for shard, row, link in PanelRow.objects.filter(link__in=links).values_list("shard", "row", "link"):
+    for shard, row, link in rows.values_list("shard", "row", "link"):
         holding[shard, row].add(link)
     named = {link for row in excluded_rows(holding.keys()) for link in holding[row]}
     return named | {link.pk for link in links if link.url in urls}
 
 
-def _keys(url: str) -> set[Key]:
+@lru_cache(4_096)  # it is asked for when a link is handed out, and again before each request
+def _keys(url: str) -> frozenset[Key]:
+    """The keys of a URL, and those of its twin, the same over http or https: who reports the one means the other."""
     try:
         keys = keys_of_url(url)
     except UsageError:  # not valid UTF-8: the door refuses it, whoever asks
-        return set()
-    return {
+        return frozenset()
+    found = {
         (kind.value, bytes.fromhex(text) if kind in DIGEST_SIZE else text.encode())
         for kind, text in keys.items()
     }
+    for kind, twin in _twins(url):
+        found.add((kind.value, sha256(twin.encode()).digest()))
+    return frozenset(found)
+
+
+def _twins(url: str) -> Iterator[tuple[KeyKind, str]]:
+    """The URL over the other scheme, where it has one of the two: as most people write it, and in its canonical form."""
+    canonical = canonical_url(url)
+    scheme, _, rest = (canonical or "").partition("://")
+    if scheme in _OTHER:
+        twin = f"{_OTHER[scheme]}://{rest}"
+        yield KeyKind.URL_RAW, twin
+        # They differ where a port is named that goes without saying over the other scheme.
+        yield KeyKind.URL_C1, (canonical_url(twin) or twin) if ":" in rest.partition("/")[0] else twin

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import django_filters
+from django.db.models import Q
 
 from registry.links.content.states import ContentState
 from registry.links.models import PanelRow
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class PanelRowFilter(django_filters.FilterSet):  # type: ignore[misc]  # the package ships no types
-    """By state, by what the last check saw, by host, and by an opt-out."""
+    """By states, by what the last check saw, by host or a part of the URL, and by what was found."""
 
-    state = django_filters.ChoiceFilter(
-        field_name="link__state", choices=[(state.value, state.label) for state in SHOWN]
+    state = django_filters.MultipleChoiceFilter(
+        field_name="link__state", choices=[(state.value, state.label) for state in SHOWN], distinct=False
     )
     outcome = django_filters.ChoiceFilter(field_name="link__outcome", choices=Outcome.choices)
     content = django_filters.ChoiceFilter(choices=ContentState.choices, label="How its content stands")
@@ -30,10 +31,15 @@ class PanelRowFilter(django_filters.FilterSet):  # type: ignore[misc]  # the pac
     opted_out = django_filters.BooleanFilter(
         method="filter_opted_out", label="Its answer declares an opt-out"
     )
+    q = django_filters.CharFilter(method="filter_q", label="A part of the URL, or of the host's name")
 
     class Meta:
         model = PanelRow
-        fields = ["state", "outcome", "content", "ownership_changed", "host", "opted_out"]
+        fields = ["state", "outcome", "content", "ownership_changed", "host", "opted_out", "q"]
+
+    def filter_q(self, rows: QuerySet[PanelRow], _name: str, part: str) -> QuerySet[PanelRow]:
+        """Keep the links with this in their URL or their host, which a URL may write otherwise."""
+        return rows.filter(Q(link__url__icontains=part) | Q(link__host__name__icontains=part))
 
     def filter_opted_out(self, rows: QuerySet[PanelRow], _name: str, wanted: bool) -> QuerySet[PanelRow]:  # noqa: FBT001  -- django-filter's signature
         """Keep the links that declare an opt-out, or those that do not."""

@@ -17,7 +17,8 @@ class PanelForm(forms.Form):
         max_value=MAX_SIZE,
         initial=10_000,
         label="Links to check",
-        help_text="10,000 tell any share within about one percentage point, however large the version.",
+        help_text="10,000 tell any share within about one percentage point, however large the version. "
+        "Of rare kinds of domain a few more are drawn.",
     )
 
 

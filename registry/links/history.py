@@ -14,7 +14,7 @@ from registry.lib.copying import copy_rows
 from registry.links.models import Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
 COLUMNS = ("link_id", "at", "outcome", "status", "milliseconds")
@@ -27,6 +27,13 @@ def observations_write(rows: Iterable[Sequence[Any]], at: datetime) -> None:
     """Append rows of COLUMNS, all of the month of `at`, in the caller's transaction."""
     partition_make(at)
     copy_rows(Observation, COLUMNS, rows)
+
+
+def observations_forget(links: Collection[int]) -> None:
+    """Delete what was seen of these links, by primary key: nothing of an excluded one is kept."""
+    if links:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM registry_observation WHERE link_id = ANY(%s)", [list(links)])
 
 
 def partitions_ahead(now: datetime) -> None:

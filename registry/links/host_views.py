@@ -10,17 +10,20 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from registry.accounts.models import Role
+from registry.accounts.models import Role, User
 from registry.accounts.permissions import require_role
 from registry.datasets.selectors import version_list
 from registry.lib.pagination import page_of
 from registry.links.filters import HOSTS, HostFilter
 from registry.links.hosts import host_facts, host_versions, version_hosts
+from registry.links.opt_outs.forms import OptOutForm
+from registry.links.opt_outs.services import may_opt_out
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from registry.accounts.requests import SignedIn
+    from registry.links.models import Host
 
 
 @require_safe
@@ -35,9 +38,16 @@ def host_detail(request: HttpRequest, name: str) -> HttpResponse:
         {
             "facts": facts,
             "host": facts.host,
+            "opt_out_form": OptOutForm() if _offers_opt_out(request, facts.host) else None,
             "versions": page_of(request, host_versions(request.user, facts.host)),
         },
     )
+
+
+def _offers_opt_out(request: HttpRequest, host: Host) -> bool:
+    """Whether the reader may opt the host out, and that would change anything."""
+    user = request.user
+    return not host.covers_subdomains and isinstance(user, User) and may_opt_out(user, host.name)
 
 
 @require_safe

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.datasets.models import Version, Viewer
+    from registry.links.models import RobotsFile
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """A host as everybody may see it: how it is asked, and its links in the panels that the reader may see."""
+    """A host as everybody may see it: how it is asked, and its links in the panels that the reader may see.
+
+    `robots` are the robots.txt of its origins, without their text.
+    """
 
     host: Host
+    robots: list[RobotsFile]
     links: int
     alive: int
     dead: int
@@ -54,11 +59,12 @@ def host_facts(user: Viewer, name: str) -> HostFacts | None:
         dead=Count("pk", filter=Q(state__in=IS_DEAD)),
     )
     answered = host.links.filter(status__gt=0).aggregate(at=Max("checked_at"))["at"]
-    known = [at for at in (answered, host.robots_at) if at is not None]
+    robots = list(host.robots_files.defer("text").order_by("origin"))
+    known = [at for at in (answered, *(file.asked_at for file in robots)) if at is not None]
     member = links.filter(panel_rows__panel__version__dataset__organisation__in=organisations_of(user))
     if not found["links"] or not (known or host.opted_out_at or member.exists()):
         return None
-    return HostFacts(host=host, answered_at=max(known, default=None), **found)
+    return HostFacts(host=host, robots=robots, answered_at=max(known, default=None), **found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,14 @@ class Host(models.Model):
     next_at = models.DateTimeField(default=timezone.now, help_text="Not asked before, whoever is due")
     delay = models.FloatField(default=MIN_DELAY, help_text="Seconds between requests; only errors raise it")
     fails = models.PositiveSmallIntegerField(default=0, help_text="Times in a row that it failed as a whole")
-    robots = models.TextField(blank=True, help_text="Its robots.txt, as far as we read it")
-    robots_status = models.PositiveSmallIntegerField(
-        default=0, help_text="With which status it came; 0: not at all"
-    )
-    robots_at = models.DateTimeField(null=True, help_text="When it was asked for")
     opted_out_at = models.DateTimeField(null=True, help_text="Since when its owner wants no requests of ours")
+    covers_subdomains = models.BooleanField(
+        default=False, help_text="Whether its owner opted out for all hosts below it too"
+    )
+    opt_out_asked_at = models.DateTimeField(
+        null=True, help_text="When somebody wanted its opt-out file to be read"
+    )
+    opt_out_read_at = models.DateTimeField(null=True, help_text="When that was read")
     lease = models.UUIDField(null=True, help_text="The batch that asks it now")
     lease_until = models.DateTimeField(null=True)
 
@@ -51,16 +53,53 @@ class Host(models.Model):
                 | models.Q(lease__isnull=False, lease_until__isnull=False),
                 name="host_lease_has_end",
             ),
+            models.CheckConstraint(
+                condition=models.Q(covers_subdomains=False) | models.Q(opted_out_at__isnull=False),
+                name="host_covers_when_out",
+            ),
         ]
         indexes = [
             # The schedule: hosts with something due, the longest due first.
             models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="host_schedule"),
             # Leases that are held now, and those that ran out.
             models.Index(fields=["lease_until"], condition=models.Q(lease__isnull=False), name="host_leased"),
+            # Opt-out files to be read.
+            models.Index(
+                fields=["opt_out_asked_at"],
+                condition=models.Q(opt_out_asked_at__isnull=False),
+                name="host_opt_out_asked",
+            ),
+            # Opt-outs that hold for hosts which are not known yet.
+            models.Index(fields=["id"], condition=models.Q(covers_subdomains=True), name="host_covers"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class RobotsFile(models.Model):
+    """The robots.txt of one origin of a host, which holds for that scheme, host and port alone (`robots.py`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    # Without an index of its own: that of the constraint begins with the host.
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="robots_files", db_index=False)
+    origin = models.CharField(
+        max_length=270, help_text="As a URL begins: the port is left out where it is the scheme's own"
+    )
+    text = models.TextField(blank=True, help_text="As far as we read it; empty where there is none")
+    status = models.PositiveSmallIntegerField(help_text="HTTP status with which it came")
+    asked_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["host", "origin"], name="robotsfile_origin_once"),
+            models.CheckConstraint(
+                condition=models.Q(origin__regex=r"^https?://[^/]+$"), name="robotsfile_origin_is_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.origin}/robots.txt"
 
 
 class Link(models.Model):
@@ -122,12 +161,17 @@ class PanelQuerySet(models.QuerySet["Panel"]):
 
 
 class Panel(models.Model):
-    """The rows of one version that are asked after: those with the smallest keyed hash of their URL (`panel.py`)."""
+    """The rows of one version that are asked after: those with the smallest keyed hash of their URL (`sample.py`)."""
 
     version = models.OneToOneField(Version, on_delete=models.CASCADE, primary_key=True, related_name="panel")
-    size = models.PositiveIntegerField(help_text="Links in it at most")
+    size = models.PositiveIntegerField(help_text="Links drawn of all kinds; of rare kinds there may be more")
     rows_read = models.BigIntegerField(default=0, help_text="Rows of the version that it was drawn from")
     urls_unusable = models.BigIntegerField(default=0, help_text="Drawn, but of no host: never asked for")
+    limits = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="By stratum: below this number, written in decimal, it holds every link; empty before there were strata",
+    )
     drawn_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
     )

@@ -61,19 +61,22 @@ class Seen:
     """What one attempt saw. `status` is the last answer's, 0 without any; `target` where redirects led, else "".
 
     `opt_outs` are the directives against our kind of use that the answer declares, sorted: `noai`, `tdm-reservation` …
+    `in_doubt`: the trouble may as well be ours, so it says nothing of the link.
     """
 
     outcome: Outcome
     status: int = 0
     target: str = ""
     opt_outs: tuple[str, ...] = ()
+    in_doubt: bool = False
 
 
 def seen(url: str, result: Response | Refused) -> Seen:
     """Name what came back for `url`."""
     if isinstance(result, safe_http.Refused):
         status = result.hops[-1].status if result.hops else 0
-        return Seen(_RULES.get(result.rule, Outcome(result.outcome.value)), status)
+        outcome = _RULES.get(result.rule, Outcome(result.outcome.value))
+        return Seen(outcome, status, in_doubt=result.rule in _IN_DOUBT)
     target = result.url if result.hops else ""
     outcome = _of_answer(url, result)
     return Seen(outcome, result.status, target, opt_outs(result.headers))
@@ -98,8 +101,16 @@ def opt_outs(headers: Headers) -> tuple[str, ...]:
 _OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
 _WITH_VALUE = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
 
-# Rules of ours by which a dial was refused (`checker.py`), where the door itself only knows that it was.
-_RULES = {"robots": Outcome.ROBOTS_DISALLOWED, "opted_out": Outcome.OPTED_OUT}
+# Rules of ours by which a dial was refused (`turns.py`), where the door itself only knows that it was, and redirects that
+# only go round because we carry no cookies.
+_RULES = {
+    "robots": Outcome.ROBOTS_DISALLOWED,
+    "opted_out": Outcome.OPTED_OUT,
+    "cookie_wall": Outcome.BOT_CHALLENGE,
+}
+# We could not cope with an answer; a chain of certificates lacks one that browsers fetch or remember, or ends in an
+# authority that this machine does not know.
+_IN_DOUBT = frozenset({"fault", "incomplete_chain"})
 
 _BY_STATUS = {
     304: Outcome.NOT_MODIFIED,
@@ -113,6 +124,7 @@ _BY_STATUS = {
     425: Outcome.SERVER_ERROR,
     429: Outcome.RATE_LIMITED,
     451: Outcome.LEGAL_BLOCK,
+    503: Outcome.RATE_LIMITED,  # also without Retry-After: the default of the limits of nginx
     511: Outcome.AUTH_REQUIRED,  # the login page of a network on the way
     999: Outcome.BOT_CHALLENGE,  # what some large sites answer whom they take for a robot
 }
@@ -137,8 +149,6 @@ def _of_answer(url: str, answer: Response) -> Outcome:
         return _BY_STATUS[status]
     if status == 416 and (answer.headers.get("content-range") or "").replace(" ", "") == "bytes*/0":
         return _of_success(url, answer)  # there, and empty
-    if status == 503 and answer.headers.get("retry-after"):
-        return Outcome.RATE_LIMITED
     if 200 <= status < 300:
         return _of_success(url, answer)
     if 400 <= status < 500:

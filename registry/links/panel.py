@@ -7,7 +7,7 @@ drawn anew replaces the one before; links that no panel holds any more stay, wit
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,34 +18,34 @@ from django.utils import timezone
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from expunge.keys import DIGEST_SIZE, KeyKind, Role, url_host
-from expunge.shards import open_shard, row_keys
+from expunge.keyed import KeyedBatch
+from expunge.keys import DIGEST_SIZE, KeyKind, Role
+from expunge.shards import open_shard
 from registry.accounts.models import Role as MemberRole
 from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
 from registry.datasets.models import Version, VersionStatus
 from registry.datasets.selectors import version_shards
 from registry.jobs.services import job_start
-from registry.lib.copying import copy_missing
+from registry.lib.copying import insert_missing
 from registry.lib.errors import Refused
 from registry.links.content.recorded import recorded_hashes
 from registry.links.models import Host, Link, LinkPolicy, Panel, PanelRow
 from registry.links.sample import BottomK, Drawn
 from registry.links.schedule import hosts_due
 from registry.links.services import worker_wake
+from registry.links.strata import link_host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from expunge.shards import Batch
     from registry.accounts.models import User
     from registry.jobs.handlers import JobRun
     from registry.jobs.models import Job
+    from registry.links.strata import Stratum
 
 KIND = "panel_draw"
 MAX_SIZE = 100_000
-
-_Key = TypeVar("_Key", str, bytes)
 
 
 def panel_draw(*, actor: User, version: Version, size: int) -> Job:
@@ -95,7 +95,7 @@ def panel_draw_run(run: JobRun) -> None:
         if column not in {one.name for one in shard.columns}:
             continue
         for batch in shard.batches([column]):
-            drawing.offer(place, column, batch)
+            drawing.offer(place, column, KeyedBatch(batch))
             run.progress("Drawing links", drawing.rows, version.rows)
     drawing.settle(version)
     run.progress(f"Keeping {len(drawing.drawn):,} links", drawing.rows, version.rows)
@@ -111,16 +111,19 @@ class Drawing:
         self.rows = 0  # offered
         self.drawn: Sequence[Drawn] = ()
         self._sample = BottomK(size, panel_secret())
+        self._limits: Mapping[Stratum, int] = {}
         self._hashes: dict[bytes, dict[str, str]] = {}
 
-    def offer(self, place: int, column: str, batch: Batch) -> None:
+    def offer(self, place: int, column: str, keyed: KeyedBatch) -> None:
         """Take the next rows of the version's shard at `place`, whose `column` carries the URLs."""
-        values = batch.arrays[column]
-        keys, parents = row_keys(KeyKind.URL_RAW, values)
-        urls = values.flatten() if parents is not None else values
-        if pa.types.is_dictionary(urls.type):
-            urls = urls.dictionary_decode()
-        rows = np.arange(len(keys)) if parents is None else parents.to_numpy(zero_copy_only=False)
+        batch, kind = keyed.batch, KeyKind.URL_RAW
+        found, parents = keyed.keys(column, (kind,))
+        keys, urls = found[kind].cast(pa.binary(DIGEST_SIZE[kind])), batch.arrays[column]
+        rows = parents
+        if rows is None:
+            rows = np.arange(batch.rows)
+        else:
+            urls = urls.flatten()
         if keys.null_count:
             there = keys.is_valid()
             keys, urls, rows = (
@@ -128,35 +131,35 @@ class Drawing:
                 urls.filter(there),
                 rows[there.to_numpy(zero_copy_only=False)],
             )
-        fixed = keys.cast(pa.binary(DIGEST_SIZE[KeyKind.URL_RAW]))
-        flat = np.frombuffer(fixed.buffers()[1] or b"", np.uint8).reshape(-1, fixed.type.byte_width)
-        flat = flat[fixed.offset : fixed.offset + len(fixed)]
-        self._sample.offer(place, (rows + batch.first).astype(np.int64), flat, urls)
+        self._sample.offer(place, rows + batch.first, keys, urls)
         self.rows += batch.rows
 
     def settle(self, version: Version) -> None:
         """Every row was offered: read what else is recorded of those that were drawn, from the stored shards."""
-        self.drawn = self._sample.drawn()
+        self.drawn, self._limits = self._sample.drawn(), self._sample.limits()
         self._hashes = recorded_hashes(version.columns, version_shards(version), self.drawn)
 
     def keep(self, panel: Panel) -> None:
         """Write the panel, in the caller's transaction."""
         shards = panel.version.version_shards.order_by("position")
         digests = list(shards.values_list("shard_id", flat=True))
-        links = _links_keep(self.drawn)
-        PanelRow.objects.filter(panel=panel).delete()
-        copy_missing(
-            PanelRow,
-            ("panel_id", "link_id", "shard_id", "row", "hashes"),
+        rows = [
             (
-                (panel.pk, links[one.key], digests[one.shard], one.row, Jsonb(self._hashes.get(one.key, {})))
-                for one in self.drawn
-                if one.key in links
-            ),
-        )
+                one.key,
+                one.url.decode(),
+                host,
+                digests[one.shard],
+                one.row,
+                Jsonb(self._hashes.get(one.key, {})),
+            )
+            for one in self.drawn
+            if (host := link_host(one.url)) is not None
+        ]
+        _rows_keep(panel, rows)
         panel.rows_read, panel.drawn_at = self.rows, timezone.now()
-        panel.urls_unusable = len(self.drawn) - len(links)
-        panel.save(update_fields=["rows_read", "drawn_at", "urls_unusable"])
+        panel.urls_unusable = len(self.drawn) - len(rows)
+        panel.limits = {stratum.value: str(limit) for stratum, limit in self._limits.items()}
+        panel.save(update_fields=["rows_read", "drawn_at", "urls_unusable", "limits"])
         transaction.on_commit(worker_wake, robust=True)
 
 
@@ -165,34 +168,35 @@ def panel_secret() -> bytes:
     return hmac.digest(settings.SECRET_KEY.encode(), b"registry.links.panel", "sha256")[:16]
 
 
-def _links_keep(drawn: Sequence[Drawn]) -> dict[bytes, int]:
-    """Make sure that each URL that leads to some host has its link, due now if it is new; returns id by key."""
-    urls: dict[bytes, tuple[str, str]] = {}
-    for one in drawn:
-        try:
-            url = one.url.decode()
-        except UnicodeDecodeError:
-            continue
-        host = url_host(url) if "\0" not in url else None
-        if host and len(host) <= 255:
-            urls[one.key] = (url, host)
-    names = sorted({host for _, host in urls.values()})
-    copy_missing(Host, ("name",), ((name,) for name in names))
-    hosts = _ids("registry_host", "name", names)
-    # What is known from another version keeps its state.
-    copy_missing(
-        Link,
-        ("key", "url", "host_id"),
-        ((key, url, hosts[host]) for key, (url, host) in sorted(urls.items())),
-    )
-    hosts_due(hosts.values())
-    return _ids("registry_link", "key", sorted(urls))
+def _rows_keep(panel: Panel, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write the rows of a panel, each as in `_DRAWN`, with their hosts and links; those that are new are due now.
 
-
-def _ids(table: str, column: str, values: Sequence[_Key]) -> dict[_Key, int]:
-    """The ids of the rows of a table that have one of these values, by value."""
-    statement = sql.SQL("SELECT {}, id FROM {} WHERE {} = ANY(%s)")
-    name = sql.Identifier(column)
+    They are copied once and the rest is said in SQL: to fetch the ids of so many hosts and links takes longer than that.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(statement.format(name, sql.Identifier(table), name), [list(values)])
-        return dict(cursor.fetchall())
+        cursor.execute(f"CREATE TEMPORARY TABLE panel_drawn ({_DRAWN}) ON COMMIT DROP")
+        with cursor.copy("COPY panel_drawn FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        # In order, so that two panels that are drawn at a time wait for each other and not crosswise.
+        insert_missing(Host, ("name",), sql.SQL("SELECT DISTINCT host FROM panel_drawn ORDER BY host"))
+        # What is known from another version keeps its state.
+        insert_missing(Link, ("key", "url", "host_id"), sql.SQL(_LINKS))
+        cursor.execute("SELECT id FROM registry_host WHERE name IN (SELECT host FROM panel_drawn)")
+        hosts_due(host for (host,) in cursor.fetchall())
+        PanelRow.objects.filter(panel=panel).delete()
+        insert_missing(
+            PanelRow, ("panel_id", "link_id", "shard_id", "row", "hashes"), sql.SQL(_ROWS), [panel.pk]
+        )
+        cursor.execute("DROP TABLE panel_drawn")
+
+
+_DRAWN = "key bytea, url text, host text, shard text, row bigint, hashes jsonb"
+_LINKS = """
+SELECT drawn.key, drawn.url, host.id
+FROM panel_drawn AS drawn JOIN registry_host AS host ON host.name = drawn.host ORDER BY drawn.key
+"""
+_ROWS = """
+SELECT %s::uuid, link.id, drawn.shard, drawn.row, drawn.hashes
+FROM panel_drawn AS drawn JOIN registry_link AS link ON link.key = drawn.key ORDER BY link.id
+"""

@@ -14,7 +14,8 @@ from registry.links.models import LinkPolicy, Panel
 from registry.links.panel import KIND, Drawing, panel_job
 
 if TYPE_CHECKING:
-    from expunge.shards import Batch, Binding
+    from expunge.keyed import KeyedBatch
+    from expunge.shards import Binding
     from registry.accounts.models import User
     from registry.datasets.models import Version
 
@@ -31,11 +32,11 @@ class IngestPanel:
         """The URLs of a shard."""
         return [binding[Role.URL]] if Role.URL in binding else []
 
-    def add(self, place: int, binding: Binding, batch: Batch) -> None:
+    def add(self, place: int, binding: Binding, keyed: KeyedBatch) -> None:
         """Take the next rows of the shard at `place`."""
-        self._rows += batch.rows
+        self._rows += keyed.batch.rows
         if Role.URL in binding:
-            self._drawing.offer(place, binding[Role.URL], batch)
+            self._drawing.offer(place, binding[Role.URL], keyed)
 
     def settle(self, version: Version) -> None:
         """All shards were read and are stored."""

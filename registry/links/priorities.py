@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from registry.hooks import RowsFirst
 
-LOOK_BACK = timedelta(hours=1)  # what happened longer ago was swept already; beat sweeps every five minutes
+# What happened longer ago was swept already, for beat sweeps every five minutes. But what was excluded until its case was
+# decided is on the schedule again only after the hourly review of such links.
+LOOK_BACK = timedelta(hours=3)
 
 
 class Priority(IntEnum):

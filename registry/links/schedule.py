@@ -9,7 +9,7 @@ dies leaves its leases behind: when they run out, its links are handed out again
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,16 +20,18 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 
+from registry.lib.among import among_ids
 from registry.links.content.store import content_forget, content_record, recorded_keys, signatures_record
 from registry.links.distributions.models import Distribution
 from registry.links.exclusion import excluded_links
-from registry.links.history import observations_write
+from registry.links.history import observations_forget, observations_write
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
 from registry.links.outcomes import Outcome
+from registry.links.robots import robots_record
 from registry.links.states import LinkState, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from registry.links.content.states import Reading
     from registry.links.exclusion import Key
     from registry.links.outcomes import Seen
+    from registry.links.robots import Robots
 
 LINKS_AT_ONCE = 1_000
 PER_HOST = 50
@@ -58,6 +61,7 @@ class Batch:
     hosts: dict[int, Host] = field(default_factory=dict)
     recorded: dict[int, set[Key]] = field(default_factory=dict)
     signatures: dict[int, HostSignature] = field(default_factory=dict)
+    robots: Robots = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,15 @@ def batch_claim(now: datetime | None = None) -> Batch | None:
     Links that are excluded by now are marked so and not handed out.
     """
     now = now or timezone.now()
+    while (batch := _claim(now)) is not None:
+        if batch.links:
+            return batch
+        # All that was due first is excluded, and off the schedule now.
+    return None
+
+
+def _claim(now: datetime) -> Batch | None:
+    """One attempt of `batch_claim`; the batch has no links where all are excluded that were looked at."""
     with transaction.atomic():
         # Claims of several workers come one after another, so that no two spend the same budget or the last free place.
         left = _budgets(now, lock=True)
@@ -86,14 +99,15 @@ def batch_claim(now: datetime | None = None) -> Batch | None:
         hosts = {host.pk: host for host in _hosts_free(now, left)}
         if not hosts:
             return None
-        links = _links_due(now, hosts, left)
+        links = _within(_links_due(now, hosts, left), left)
         recorded = recorded_keys(links)
-        links = _exclude(links, recorded)
-        taken = _within(links, left, now)
+        taken = _exclude(links, recorded)
+        _spend(taken, now)
         batch = Batch(uuid.uuid4(), taken, {link.host_id: hosts[link.host_id] for link in taken}, recorded)
-        Host.objects.filter(pk__in=batch.hosts).update(lease=batch.lease, lease_until=now + LEASE)
+        leased = Host.objects.filter(among_ids("pk", batch.hosts))
+        leased.update(lease=batch.lease, lease_until=now + LEASE)
         hosts_due(hosts.keys() - batch.hosts.keys())
-    return batch if taken else None
+    return batch if links else None
 
 
 def hosts_take(batch: Batch, names: Collection[str], now: datetime | None = None) -> dict[str, Host]:
@@ -141,46 +155,50 @@ def batch_record(batch: Batch, attempts: Sequence[Attempt], *, waiting: Collecti
                 month[0].at,
             )
         content_record({a.link: (a.reading, a.at) for a in attempts if a.link in written and a.reading})
-        content_forget([a.link for a in attempts if a.standing.state == LinkState.EXCLUDED])
-        signatures_record(batch.signatures.values())
+        out = [a.link for a in attempts if a.standing.state == LinkState.EXCLUDED]
+        content_forget(out)
+        observations_forget(out)
+        if batch.signatures:
+            signatures_record(batch.signatures.values())
+        robots_record(file for (host, _), file in batch.robots.items() if host in held)
         Link.objects.filter(pk__in=waiting, host__in=held).update(due_at=timezone.now() + WAIT)
         mine = [host for pk, host in batch.hosts.items() if pk in held]
         _hosts_update(mine)
-        hosts_due(held)
+        hosts_due(held - {host.pk for host in mine})
     return len(written)
 
 
 _PACE = """
 UPDATE registry_host AS host
-SET next_at = v.next_at, delay = v.delay, fails = v.fails, lease = NULL, lease_until = NULL
+SET next_at = v.next_at, delay = v.delay, fails = v.fails, lease = NULL, lease_until = NULL, due_at = (
+    SELECT due_at FROM registry_link AS link
+    WHERE link.host_id = host.id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+)
 FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::int[]) AS v (id, next_at, delay, fails)
-WHERE host.id = v.id
-"""
-_ROBOTS = """
-UPDATE registry_host AS host
-SET robots = v.robots, robots_status = v.robots_status, robots_at = v.robots_at
-FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[]) AS v (id, robots, robots_status, robots_at)
 WHERE host.id = v.id
 """
 
 
 def _hosts_update(hosts: Sequence[Host]) -> None:
-    """Write how these hosts are to be asked from now on, and end their leases: in two statements for any number."""
-    since = timezone.now() - LEASE  # robots.txt known for longer was not asked for in this batch
-    new = [host for host in hosts if host.robots_at and host.robots_at > since]
+    """Write when and how these hosts are to be asked from now on, and end their leases: in one statement for any number."""
     pace = [[getattr(host, name) for host in hosts] for name in ("pk", "next_at", "delay", "fails")]
-    robots = [
-        [getattr(host, name) for host in new] for name in ("pk", "robots", "robots_status", "robots_at")
-    ]
     with connection.cursor() as cursor:
         cursor.execute(_PACE, pace)
-        if new:
-            cursor.execute(_ROBOTS, robots)
 
 
 def batch_release(batch: Batch) -> None:
-    """End the leases of a batch that failed and wrote nothing: its links are due as they were."""
-    Host.objects.filter(lease=batch.lease).update(lease=None, lease_until=None)
+    """End the leases of a batch that failed: its links are due as they were, but how its hosts want to be asked is kept."""
+    with transaction.atomic():
+        held = set(Host.objects.select_for_update().filter(lease=batch.lease).values_list("pk", flat=True))
+        _hosts_update([host for pk, host in batch.hosts.items() if pk in held])
+    robots_record(file for (host, _), file in batch.robots.items() if host in held)
+
+
+def host_keep(lease: uuid.UUID, host: Host) -> None:
+    """Write at once how a host of a batch is to be asked: should the batch fail or its worker die, that is not forgotten."""
+    Host.objects.filter(pk=host.pk, lease=lease).update(
+        next_at=host.next_at, delay=host.delay, fails=host.fails
+    )
 
 
 def links_due_now(links: QuerySet[Link]) -> int:
@@ -205,17 +223,19 @@ def links_set(links: QuerySet[Link], **fields: Any) -> int:
 
 def hosts_due(hosts: Iterable[int]) -> None:
     """Let these hosts be due when the first of their links is."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HOSTS_DUE, [sorted(hosts)])
+    if numbers := sorted(hosts):
+        with connection.cursor() as cursor:
+            cursor.execute(_HOSTS_DUE, [numbers])
 
 
 # In words that let PostgreSQL take one entry of the index `link_schedule` for each host, however many links it has.
 _HOSTS_DUE = """
-UPDATE registry_host AS host SET due_at = (
+UPDATE registry_host AS host SET due_at = first.due_at
+FROM unnest(%s::bigint[]) AS one (id), LATERAL (SELECT (
     SELECT due_at FROM registry_link AS link
-    WHERE link.host_id = host.id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
-)
-WHERE host.id = ANY(%s)
+    WHERE link.host_id = one.id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+) AS due_at) AS first
+WHERE host.id = one.id AND host.due_at IS DISTINCT FROM first.due_at
 """
 
 
@@ -270,7 +290,8 @@ def _hosts_ready(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
 
 
 def _hosts_free(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
-    ready = _hosts_ready(now, left).order_by("due_at", "pk")
+    # In the order of the index and no further: very many may be due since the same moment.
+    ready = _hosts_ready(now, left).order_by("due_at")
     return ready.select_for_update(of=("self",), skip_locked=True)[:HOSTS_AT_ONCE]
 
 
@@ -278,7 +299,7 @@ def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID
     """Due links of these hosts, the longest due first; each with `dataset`, on whose budget it goes."""
     panels, places = _in_panels(left), _in_distributions(left)
     due = (
-        Link.objects.filter(host__in=list(hosts), due_at__lte=now)
+        Link.objects.filter(among_ids("host_id", hosts), due_at__lte=now)
         .annotate(
             dataset=Coalesce(
                 Subquery(panels.values("panel__version__dataset")[:1]),
@@ -288,7 +309,9 @@ def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID
         )
         .filter(place__lte=PER_HOST, dataset__isnull=False)
     )
-    return list(due.order_by("due_at", "pk")[: 2 * LINKS_AT_ONCE])
+    # Those that are due since the same moment come host by host: each is asked for its robots.txt once.
+    # Where one dataset's budget ends, there may be more of another's.
+    return list(due.order_by("due_at", "host", "pk")[: LINKS_AT_ONCE * (2 if len(left) > 1 else 1)])
 
 
 def _exclude(links: list[Link], recorded: dict[int, set[Key]]) -> list[Link]:
@@ -297,6 +320,7 @@ def _exclude(links: list[Link], recorded: dict[int, set[Key]]) -> list[Link]:
     if out:
         Link.objects.filter(pk__in=out).update(**link_excluded())
         content_forget(out)
+        observations_forget(out)
     return [link for link in links if link.pk not in out]
 
 
@@ -312,24 +336,30 @@ def link_excluded() -> dict[str, object]:
         "failures": 0,
         "host_failures": 0,
         "failed_at": None,
+        "checked_at": None,
     }
 
 
-def _within(links: Iterable[Link], left: dict[uuid.UUID, int], now: datetime) -> list[Link]:
-    """As many links as the budgets and a batch allow, and write what is spent."""
+def _within(links: Iterable[Link], left: Mapping[uuid.UUID, int]) -> list[Link]:
+    """As many links as the budgets and a batch allow."""
     taken: list[Link] = []
-    spent: dict[uuid.UUID, int] = defaultdict(int)
+    spent: Counter[uuid.UUID] = Counter()
     for link in links:
         dataset = link.dataset  # type: ignore[attr-defined]  # annotated by _links_due
         if len(taken) < LINKS_AT_ONCE and spent[dataset] < left[dataset]:
             spent[dataset] += 1
             taken.append(link)
+    return taken
+
+
+def _spend(links: Iterable[Link], now: datetime) -> None:
+    """Write what is spent when these links are handed out."""
+    spent = Counter(link.dataset for link in links)  # type: ignore[attr-defined]  # as above
     day = now.astimezone(UTC).date()
     for dataset, count in spent.items():
         LinkPolicy.objects.filter(dataset=dataset).update(
             spent=Case(When(day=day, then=F("spent") + count), default=Value(count)), day=day
         )
-    return taken
 
 
 _UPDATE = """
@@ -341,13 +371,14 @@ FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[], %s::tex
             %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
     AS v (id, state, outcome, status, target, opt_outs, failures, host_failures, failed_at, at, due_at)
 WHERE link.id = v.id
-    AND EXISTS (SELECT 1 FROM registry_host WHERE registry_host.id = link.host_id AND registry_host.lease = %s)
+    AND EXISTS (SELECT 1 FROM registry_host AS host WHERE host.id = link.host_id AND host.lease = %s
+        AND (host.opted_out_at IS NULL OR v.outcome IN ('opted_out', 'policy_no_fetch')))
 RETURNING link.id
 """
 
 
 def _links_update(lease: uuid.UUID, attempts: Sequence[Attempt]) -> list[int]:
-    """Write every attempt in one statement; returns the ids of the links that were still this lease's."""
+    """Write every attempt in one statement, of hosts that opted out only that; returns the ids of links still leased."""
     columns: list[list[Any]] = [
         [a.link for a in attempts],
         [a.standing.state.value for a in attempts],

@@ -21,25 +21,32 @@ from registry.links.estimates import Estimate, estimate
 from registry.links.models import Panel, PanelRow
 from registry.links.schedule import NOW
 from registry.links.states import IS_ALIVE, IS_DEAD, SHOWN, LinkState, shown
+from registry.links.strata import NO_LIMIT, STRATA, panel_links
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import numpy.typing as npt
     from django.db.models import QuerySet
 
     from registry.datasets.models import Version, Viewer
+    from registry.links.strata import PanelLinks, Stratum
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """How the links of a version's panel stand. `waiting` of them were asked for now and are not checked yet.
 
-    `is_whole` tells that the panel is no sample: the version has no more links.
+    `counts` are links of the panel, `shares` what that makes of all links of the version, from 0 to 1; `strata` is the
+    estimate of each kind of domain that the panel has links of. `is_whole` tells that the panel is no sample: the version
+    has no more links.
     """
 
     panel: Panel
     counts: dict[LinkState, int]
+    shares: dict[LinkState, float]
     estimate: Estimate | None
+    strata: dict[Stratum, Estimate]
     opted_out: int
     checked_first: datetime | None
     checked_last: datetime | None
@@ -49,35 +56,46 @@ class Health:
 
 
 def version_health(version: Version) -> Health | None:
-    """How the version's links stand; None without a panel that was drawn. Three queries for any size."""
+    """How the version's links stand; None without a panel that was drawn. Five queries for any size."""
     panel = Panel.objects.filter(version=version, drawn_at__isnull=False).first()
     if panel is None:
         return None
     rows = PanelRow.objects.filter(panel=panel)
-    states, hosts = [], []
-    for state, host in rows.values_list("link__state", "link__host"):
-        states.append(shown(state))
-        hosts.append(host)
-    # A URL that leads to no host is a row that cannot be told, and shares its host with no other.
+    found = list(rows.values_list("link__state", "link__host", "link__host__name"))
+    links = panel_links(panel, [(host, name) for _, host, name in found])
+    states = [shown(state) for state, _, _ in found]
+    # A URL that leads to no host is a row that cannot be told.
     states += [LinkState.UNVERIFIABLE] * panel.urls_unusable
-    hosts += range(-panel.urls_unusable, 0)
+    of_state = {state: np.array([one is state for one in states], np.bool_) for state in SHOWN}
+    alive = np.array([state in IS_ALIVE for state in states], np.bool_)
+    dead = np.array([state in IS_DEAD for state in states], np.bool_)
     times = rows.aggregate(first=Min("link__checked_at"), last=Max("link__checked_at"))
     return Health(
         panel=panel,
-        counts={state: states.count(state) for state in SHOWN},
-        estimate=estimate(
-            np.array([state in IS_ALIVE for state in states]),
-            np.array([state in IS_DEAD for state in states]),
-            np.array(hosts, np.int64),
-            whole=len(states) < panel.size,
-        ),
-        is_whole=len(states) < panel.size,
+        counts={state: int(holds.sum()) for state, holds in of_state.items()},
+        shares={state: links.part(holds) for state, holds in of_state.items()},
+        estimate=estimate(alive, dead, links.hosts, links.weights, whole=links.is_whole),
+        strata=_by_stratum(alive, dead, links),
+        is_whole=links.is_whole,
         opted_out=rows.exclude(link__opt_outs=[]).count(),
         checked_first=times["first"],
         checked_last=times["last"],
         waiting=rows.filter(link__due_at=NOW).count(),
         vantage=settings.LINKS_VANTAGE,
     )
+
+
+def _by_stratum(
+    alive: npt.NDArray[np.bool_], dead: npt.NDArray[np.bool_], links: PanelLinks
+) -> dict[Stratum, Estimate]:
+    """The estimate of each kind of domain; a kind that the panel holds all links of is counted."""
+    found = {}
+    for stratum in STRATA:
+        of = links.strata == stratum.value
+        whole = links.limits.get(stratum) == NO_LIMIT
+        if (one := estimate(alive[of], dead[of], links.hosts[of], whole=whole)) is not None:
+            found[stratum] = one
+    return found
 
 
 def links_found(version: Version) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""How links stand, as JSON. No URL is in it: a row is named by its address and its link by its key."""
+"""How links stand, as JSON. Only what members are told of a single link has its URL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from registry.links.content.states import ContentChecks, ContentState, Evidence
 from registry.links.models import LinkPolicy, PanelRow
 from registry.links.outcomes import Outcome
 from registry.links.states import LinkState
+from registry.links.strata import Stratum
 
 if TYPE_CHECKING:
     from registry.links.selectors import Health
+
+_SHARES = "Share of all links of the version by state: what was drawn more densely counts for less"
 
 
 class ShareOut(serializers.Serializer[Any]):
@@ -37,11 +40,18 @@ class EstimateOut(serializers.Serializer[Any]):
     dead_at_most = serializers.FloatField(help_text="Upper end, were all that is unknown dead")
 
 
+class StratumOut(EstimateOut):
+    """The same of the links of one kind of domain."""
+
+    kind = serializers.ChoiceField(choices=Stratum.choices)
+
+
 class ContentHealthOut(serializers.Serializer[Any]):
     """How the content of links stands, as shares of all links of the version."""
 
     checks = serializers.ChoiceField(choices=ContentChecks.choices, help_text="How far content is read")
     counts = serializers.DictField(child=serializers.IntegerField(), help_text="Links by state of content")
+    shares = serializers.DictField(child=serializers.FloatField(), help_text=_SHARES)
     same = ShareOut(help_text="Identical, not modified, or looks the same")
     changed = ShareOut()
     replaced = ShareOut()
@@ -59,13 +69,20 @@ class HealthOut(serializers.Serializer[Any]):
     rows_read = serializers.IntegerField(source="panel.rows_read", help_text="Rows that it was drawn from")
     is_whole = serializers.BooleanField(help_text="The panel holds every link of the version")
     counts = serializers.DictField(child=serializers.IntegerField(), help_text="Links by state")
+    shares = serializers.DictField(child=serializers.FloatField(), help_text=_SHARES)
     estimate = EstimateOut(allow_null=True)
+    strata = serializers.SerializerMethodField(help_text="By kind of domain, as far as the panel has any")
     opted_out = serializers.IntegerField(help_text="Links whose answer declares an opt-out")
     checked_first = serializers.DateTimeField(allow_null=True, help_text="The oldest of the last checks")
     checked_last = serializers.DateTimeField(allow_null=True)
     waiting = serializers.IntegerField(help_text="Links to be checked now that were not checked yet")
     vantage = serializers.CharField(help_text="From where links were asked")
     content = serializers.SerializerMethodField(help_text="Null where content is not read")
+
+    @extend_schema_field(StratumOut(many=True))
+    def get_strata(self, health: Health) -> list[dict[str, Any]]:
+        """Return the estimate of each kind of domain."""
+        return [{"kind": kind.value, **EstimateOut(one).data} for kind, one in health.strata.items()]
 
     @extend_schema_field(ContentHealthOut(allow_null=True))
     def get_content(self, health: Health) -> dict[str, Any] | None:
@@ -76,10 +93,13 @@ class HealthOut(serializers.Serializer[Any]):
 
 
 class PanelRowOut(serializers.ModelSerializer[PanelRow]):
-    """One link of a panel, at the row that holds it."""
+    """One link of a panel, at the row that holds it; for members."""
 
+    id = serializers.IntegerField(source="link_id", help_text="Of the link: the last part of its own address")
+    path = serializers.CharField(help_text="Name of the shard")
     shard = serializers.CharField(source="shard_id", help_text="SHA-256 of the shard")
     key = serializers.SerializerMethodField(help_text="url.raw.sha256, hex")
+    url = serializers.CharField(source="link.url", help_text="As the row has it")
     host = serializers.CharField(source="link.host.name")
     state = serializers.ChoiceField(source="link.state", choices=LinkState.choices)
     outcome = serializers.ChoiceField(
@@ -94,15 +114,19 @@ class PanelRowOut(serializers.ModelSerializer[PanelRow]):
         help_text="Its domain changed hands after the rows were collected"
     )
     opt_outs = serializers.ListField(child=serializers.CharField(), source="link.opt_outs")
+    failures = serializers.IntegerField(source="link.failures")
     checked_at = serializers.DateTimeField(source="link.checked_at", allow_null=True)
     due_at = serializers.DateTimeField(source="link.due_at", allow_null=True)
 
     class Meta:
         model = PanelRow
         fields = [
+            "id",
+            "path",
             "shard",
             "row",
             "key",
+            "url",
             "host",
             "state",
             "outcome",
@@ -111,6 +135,7 @@ class PanelRowOut(serializers.ModelSerializer[PanelRow]):
             "content_evidence",
             "ownership_changed",
             "opt_outs",
+            "failures",
             "checked_at",
             "due_at",
         ]

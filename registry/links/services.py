@@ -1,4 +1,4 @@
-"""What a maintainer does with the links of a dataset, what the operator does with hosts, and what the clock does.
+"""What a maintainer does with the links of a dataset, and what the clock does.
 
 Drawing a panel is in `panel.py`; checking itself in `schedule.py` and `checker.py`.
 """
@@ -17,14 +17,15 @@ from django.utils import timezone
 from registry.accounts.models import Role
 from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
-from registry.lib.errors import NotAllowed, Refused
+from registry.lib.errors import Refused
 from registry.links.checker import batch_check
+from registry.links.content.recorded import recorded_read
 from registry.links.content.selectors import content_consequence
 from registry.links.content.states import ContentChecks
-from registry.links.content.store import content_forget_of, recorded_keys
+from registry.links.content.store import content_forget, content_forget_of, recorded_keys
 from registry.links.exclusion import excluded_links
 from registry.links.history import observations_expire, partitions_ahead
-from registry.links.models import Host, Link, LinkPolicy, PanelRow
+from registry.links.models import Link, LinkPolicy, PanelRow
 from registry.links.schedule import batch_claim, batch_release, links_due_now, links_set
 from registry.links.states import LinkState
 
@@ -61,7 +62,8 @@ def links_content(*, actor: User, dataset: Dataset, checks: ContentChecks, links
     """Set how far the content of a dataset's links is read. Maintainer and up. Raises Refused.
 
     `links` is how many it concerned when the actor looked: where that changed, nothing is. Turned off, all that was
-    learned of content is forgotten, unless another dataset reads the same link.
+    learned of content is forgotten, unless another dataset reads the same link. Turned on, panels that lack the hashes
+    which their versions recorded get them first.
     """
     require_role(actor, dataset.organisation, Role.MAINTAINER)
     with transaction.atomic():
@@ -76,6 +78,8 @@ def links_content(*, actor: User, dataset: Dataset, checks: ContentChecks, links
         policy.content = checks
         policy.save(update_fields=["content"])
         forgotten = content_forget_of(dataset) if checks == ContentChecks.OFF else 0
+        if checks != ContentChecks.OFF:
+            recorded_read(actor=actor, dataset=dataset)
         audit_append(
             actor=actor,
             action="links_content",
@@ -115,22 +119,6 @@ def worker_wake() -> None:
     current_app.send_task("registry.links.tasks.links_check", expires=60)
 
 
-def host_opt_out(*, actor: User, name: str) -> Host:
-    """Never ask a host again, as its owner wishes; an operator (superuser) does so. Raises Refused."""
-    if not actor.is_superuser:
-        raise NotAllowed("Only an operator of this site opts a host out.")
-    with transaction.atomic():
-        host, _ = Host.objects.get_or_create(name=name.strip().lower().removesuffix("."))
-        if host.opted_out_at is None:
-            Host.objects.filter(pk=host.pk).update(opted_out_at=timezone.now())
-            Link.objects.filter(host=host).exclude(state=LinkState.EXCLUDED).update(
-                state=LinkState.UNVERIFIABLE, outcome="opted_out"
-            )
-            audit_append(actor=actor, action="host_opt_out", subject=host, organisation=None)
-    host.refresh_from_db()
-    return host
-
-
 def links_check() -> int:
     """Claim one batch, check it and write what was seen; returns how many links, 0 when nothing is due."""
     batch = batch_claim()
@@ -165,7 +153,9 @@ def _review(page: Sequence[Link]) -> int:
     # One with a status redirected to what is excluded: where it leads now is not looked at before long.
     recent = timezone.now() - timedelta(days=30)
     led = {link.pk for link in page if link.status and link.checked_at and link.checked_at > recent}
-    free = Link.objects.filter(pk__in={link.pk for link in page} - out - led)
+    freed = {link.pk for link in page} - out - led
+    content_forget(freed)  # the hashes by which they were excluded
+    free = Link.objects.filter(pk__in=freed)
     return links_set(free, state=LinkState.UNCHECKED, outcome="", status=0, due_at=timezone.now())
 
 

@@ -49,6 +49,8 @@ ABSENT = frozenset({
 TROUBLE = frozenset(
     {Outcome.SERVER_ERROR, Outcome.DNS_FAILURE, Outcome.CONNECT_TIMEOUT, Outcome.READ_TIMEOUT, Outcome.RESET}
 )
+# What the whole host may have had, if nothing else of it answered.
+OF_HOST = TROUBLE | {Outcome.CONNECT_REFUSED, Outcome.TLS_ERROR}
 # With these no answer came from the host at all, so it is the host's whichever link was asked for.
 SILENCE = frozenset({Outcome.DNS_FAILURE, Outcome.CONNECT_TIMEOUT})
 REFUSES_US = frozenset({
@@ -82,18 +84,23 @@ def shown(state: str) -> LinkState:
     return LinkState.UNVERIFIABLE if state == LinkState.EXCLUDED else LinkState(state)
 
 
-def after(standing: Standing, outcome: Outcome, at: datetime, *, whole_host: bool = False) -> Standing:
-    """Return how the link stands after an attempt at `at`. `whole_host`: every link asked of the host had trouble."""
+def after(
+    standing: Standing, outcome: Outcome, at: datetime, *, whole_host: bool = False, in_doubt: bool = False
+) -> Standing:
+    """Return how the link stands after an attempt at `at`.
+
+    `whole_host`: whatever was asked of the host had trouble. `in_doubt`: the trouble may as well be ours.
+    """
     if outcome in EXCLUDED:
         return Standing(LinkState.EXCLUDED)
     if outcome in ALIVE or outcome in MOVED:
         state = LinkState.MOVED if outcome in MOVED else LinkState.ALIVE
         return Standing(state, due_at=at + _AGAIN[state])
-    if outcome in REFUSES_US:
+    if outcome in REFUSES_US or in_doubt:
         return replace(standing, state=LinkState.UNVERIFIABLE, due_at=at + _AGAIN[LinkState.UNVERIFIABLE])
     failures, host_failures, failed_at = standing.failures, standing.host_failures, standing.failed_at
     if failed_at is None or at - failed_at >= APART:
-        of_host = outcome in SILENCE or (whole_host and outcome in TROUBLE)
+        of_host = outcome in SILENCE or (whole_host and outcome in OF_HOST)
         failures, host_failures, failed_at = failures + 1, host_failures + of_host, at
     counted = failures - max(0, host_failures - WHOLE_HOST_COUNTS)
     if counted >= FAILURES:

@@ -8,13 +8,16 @@ from django.utils import timezone
 
 from registry.jobs.handlers import register
 from registry.links import panel, priorities, schedule, services
+from registry.links.content import recorded
 from registry.links.domains import census, registrations, takeovers
+from registry.links.opt_outs import services as opt_outs
 
 # The database was started anew under a task: it is tried again, over half a minute and more. Beat comes later anyway.
 _DATABASE_GONE = (OperationalError, InterfaceError)
 _TIMES = 6
 
 register(panel.KIND, panel.panel_draw_run)
+register(recorded.KIND, recorded.recorded_read_run)
 
 
 @shared_task(ignore_result=True, autoretry_for=_DATABASE_GONE, retry_backoff=1, max_retries=_TIMES)
@@ -39,9 +42,23 @@ def links_prioritise() -> None:
 
 @shared_task(ignore_result=True)
 def links_tidy() -> None:
-    """Beat: drop observations that are too old, and look again at what was excluded."""
+    """Beat: drop observations that are too old, look again at what was excluded, and apply opt-outs to what is new."""
     services.history_expire()
     services.links_review()
+    opt_outs.opt_outs_spread()
+
+
+@shared_task(ignore_result=True)
+def opt_outs_read() -> None:
+    """Read the opt-out files that somebody asked for."""
+    opt_outs.opt_outs_read()
+
+
+@shared_task(ignore_result=True)
+def opt_outs_wake() -> None:
+    """Beat: wake a worker where an opt-out file is to be read that nobody has."""
+    if opt_outs.opt_outs_waiting().exists():
+        opt_outs_read.apply_async(expires=300)
 
 
 @shared_task(ignore_result=True)

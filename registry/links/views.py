@@ -1,10 +1,9 @@
-"""Pages: how the links of a version stand, what a maintainer does about them, and who we are to those we ask."""
+"""Pages: how the links of a version stand, and what a maintainer does about them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,6 +21,7 @@ from registry.lib.form_page import form_page
 from registry.links import panel, services
 from registry.links.checking import version_checking
 from registry.links.comparison import panel_against, panels_comparable, versions_compare
+from registry.links.content.recorded import recorded_jobs
 from registry.links.content.selectors import content_consequence, version_content
 from registry.links.content.states import ContentChecks, ContentState
 from registry.links.domains.page import domains_context
@@ -175,12 +175,6 @@ def links_progress(request: SignedIn, slug: str, name: str) -> HttpResponse:
     return render(request, "components/_progress.html", context, status=status)
 
 
-@require_safe
-def about_links(request: HttpRequest) -> HttpResponse:
-    """Who asks, why, how politely, and how to make us stop: the address that our requests name."""
-    return render(request, "registry/links/about.html", {"site_url": settings.SITE_URL})
-
-
 def _version(request: HttpRequest, slug: str, name: str, role: Role | None = None) -> Version:
     """The version, if the reader may see it. Raises NotAllowed (403) when he lacks the role, whatever he sent."""
     version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
@@ -215,17 +209,23 @@ def _content(
 ) -> dict[str, Any]:
     """What the page says of content, and what its maintainer may change about that."""
     content = version_content(health.panel, policy) if health else None
-    counts = content.counts if content else {}
-    total = sum(counts.values())
     consequence = content_consequence(version.dataset) if health and policy and may_write else None
     initial = {"content": policy.content, "links": consequence.links} if policy and consequence else None
     return {
         "content": content,
         "content_states": [
-            (state.label, CONTENT_MEANINGS.get(state, "neutral"), text, counts[state], counts[state] / total)
-            for state, text in (CONTENT_DEFINITIONS if counts else {}).items()
+            (
+                state.label,
+                CONTENT_MEANINGS.get(state, "neutral"),
+                text,
+                content.counts[state],
+                content.shares[state],
+            )
+            for state, text in CONTENT_DEFINITIONS.items()
+            if content
         ],
         "consequence": consequence,
+        "recorded_job": recorded_jobs().filter(subject_id=version.pk).first() if consequence else None,
         "content_form": ContentForm(initial=initial) if consequence else None,
     }
 
@@ -249,6 +249,7 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
         ],
         "health": health,
         "states": _states(health),
+        "kinds": [(kind.label, it) for kind, it in health.strata.items()] if health else [],
         "policy": policy,
         "is_member": is_member,
         "may_write": may_write,
@@ -266,17 +267,10 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
 
 
 def _states(health: Health | None) -> list[tuple[str, str, str, int, float]]:
-    """For each state its name, its meaning, its definition, how many links are in it, and what share."""
+    """For each state its name, its meaning, its definition, how many links of the panel are in it, and what share of all."""
     if health is None:
         return []
-    total = sum(health.counts.values()) or 1
     return [
-        (
-            state.label,
-            MEANINGS.get(state, "neutral"),
-            text,
-            health.counts[state],
-            health.counts[state] / total,
-        )
+        (state.label, MEANINGS.get(state, "neutral"), text, health.counts[state], health.shares[state])
         for state, text in DEFINITIONS.items()
     ]

@@ -10,10 +10,18 @@ from django import forms
 from takedowns.reports.models import Outcome
 
 
-def split_columns(text: str) -> list[str]:
+class ColumnsField(forms.CharField):
     """Names of columns with commas between; one that has a comma itself stands in quotes: `caption, "width, height"`."""
-    rows = csv.reader([text.replace("\n", " ").replace("\r", " ")], skipinitialspace=True)
-    return [name for row in rows for one in row if (name := one.strip())]
+
+    def __init__(self, label: str, help_text: str = "") -> None:
+        super().__init__(label=label, help_text=help_text, required=False, max_length=2_000)
+
+    def clean(self, value: Any) -> list[str]:
+        """Split them."""
+        text = super().clean(value).replace("\n", " ").replace("\r", " ")
+        return [
+            name for row in csv.reader([text], skipinitialspace=True) for one in row if (name := one.strip())
+        ]
 
 
 class ProposeForm(forms.Form):
@@ -30,10 +38,8 @@ class ProposeForm(forms.Form):
         widget=forms.RadioSelect,
         error_messages={"required": "Choose what becomes of the located rows."},
     )
-    columns = forms.CharField(
-        label="If they are redacted, which columns?",
-        required=False,
-        max_length=2_000,
+    columns = ColumnsField(
+        "If they are redacted, which columns?",
         help_text="Names as the dataset has them, with a comma between: caption, author.",
     )
     default_note = forms.CharField(
@@ -56,10 +62,6 @@ class ProposeForm(forms.Form):
         help_text="For the advisory: what kind of rows, and why. Name no item and no person.",
         error_messages={"required": "Write the public summary."},
     )
-
-    def clean_columns(self) -> list[str]:
-        """Split the names of the columns."""
-        return split_columns(self.cleaned_data["columns"])
 
 
 class ApproveForm(forms.Form):
@@ -93,7 +95,7 @@ class MarkForm(forms.Form):
             (Outcome.PENDING, "Take the mark off"),
         ]
     )
-    columns = forms.CharField(label="Which columns are redacted?", required=False, max_length=2_000)
+    columns = ColumnsField("Which columns are redacted?")
     note = forms.CharField(label="Why are these rows kept?", required=False, max_length=500)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -102,10 +104,6 @@ class MarkForm(forms.Form):
         given = self.data.getlist("items") if hasattr(self.data, "getlist") else []
         items: Any = self.fields["items"]
         items.choices = [(value, value) for value in given if value.isdecimal() and len(value) < 19]
-
-    def clean_columns(self) -> list[str]:
-        """Split the names of the columns."""
-        return split_columns(self.cleaned_data["columns"])
 
 
 class MergeForm(forms.Form):

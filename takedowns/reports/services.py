@@ -18,6 +18,7 @@ from registry.auditlog.services import audit_append
 from registry.lib.copying import copy_rows
 from registry.lib.errors import Refused
 from registry.lib.ids import new_secret, secret_digest, uuid7
+from registry.lib.storable import storable
 from takedowns.reports.hooks import hooks
 from takedowns.reports.models import Item, Outcome, Report, Source, line_place
 from takedowns.reports.numbers import number_next
@@ -119,8 +120,7 @@ def _items(report_id: UUID, lines: Iterable[str], pasted_lines: int | None) -> I
                 f"A report holds at most {MAX_ITEMS:,} items, and this one has more. Nothing was kept: split it "
                 "and send the parts one after the other."
             )
-        # PostgreSQL stores neither NUL nor half a surrogate pair; neither is part of anything a dataset can hold.
-        stored = value[:MAX_LINE].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        stored = storable(value[:MAX_LINE])
         item = Item(report_id=report_id, position=position, value=stored)
         if len(value) > MAX_LINE:
             item.outcome, item.note = Outcome.INVALID, f"Longer than {MAX_LINE:,} characters."

@@ -35,6 +35,7 @@ class FiguresOut(serializers.Serializer[Any]):
     items = serializers.IntegerField(help_text="Items that could be read")
     decided = serializers.IntegerField(help_text="Items decided")
     removed = serializers.IntegerField(help_text="Items decided to be removed")
+    redacted = serializers.IntegerField(help_text="Items decided to be redacted: their rows stay")
     to_decision = TimesOut(help_text="From receipt to decision")
     to_publication = TimesOut(help_text="From decision to publication of the clean release")
 
@@ -60,5 +61,8 @@ class StatisticsOut(serializers.Serializer[Any]):
     )
     advisories = serializers.IntegerField()
     releases = serializers.IntegerField()
-    rows_removed = serializers.IntegerField()
+    rows_removed = serializers.IntegerField(help_text="By the newest release of each base")
+    cells_redacted = serializers.IntegerField(
+        help_text="By the newest release of each base: cells made null and elements dropped, in rows that stay"
+    )
     months = MonthOut(many=True)

@@ -5,8 +5,9 @@
   told apart by those who know of one. Totals are of open categories, so nothing can be worked out by subtraction.
 - Times are taken over reports: from receipt to the decision of their case, and from that decision to the publication
   of the removal. Medians and 90th percentiles are interpolated, as SQL's `percentile_cont` does.
-- Rows removed are those that the newest published release of each base leaves out, so that a row is counted once for
-  each base however many releases were cut from it.
+- Rows removed and cells redacted are those that the newest published release of each base leaves out, so that each is
+  counted once for each base however many releases were cut from it. A cell is one made null or an element dropped, in a
+  row that stays.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 # Below this many reports nothing is said of categories that are not open.
 SMALL_CELL = 5
 MONTHS_SHOWN = 12
-ITEM_COUNTS = ("items", "decided", "removed")
+ITEM_COUNTS = ("items", "decided", "removed", "redacted")
 
 
 class Percentile(Aggregate):
@@ -73,6 +74,7 @@ class Figures:
     items: int
     decided: int
     removed: int
+    redacted: int
     to_decision: Times
     to_publication: Times
 
@@ -98,6 +100,7 @@ class Statistics:
     advisories: int
     releases: int
     rows_removed: int
+    cells_redacted: int
     months: list[Month]
 
 
@@ -115,6 +118,7 @@ def statistics() -> Statistics:
         if category.pk in per_category
     ]
     totals = {key: sum(row[key] for row in items.values()) for key in ITEM_COUNTS}
+    left_out = _left_out()
     other = Report.objects.exclude(category__sensitivity=Sensitivity.OPEN).count()
     return Statistics(
         at=datetime.now(UTC),
@@ -123,7 +127,8 @@ def statistics() -> Statistics:
         other_reports=other if other >= SMALL_CELL else None,
         advisories=_advisories().count(),
         releases=Release.objects.published().count(),
-        rows_removed=_rows_removed(),
+        rows_removed=left_out["rows"],
+        cells_redacted=left_out["cells"],
         months=months(),
     )
 
@@ -177,7 +182,7 @@ def _times() -> dict[str, Aggregate]:
 
 
 def _items() -> dict[str, dict[str, int]]:
-    """Readable items by category: in all, decided, and decided to be removed.
+    """Readable items by category: in all, decided, decided to be removed, and decided to be redacted.
 
     What one person proposes is written on the items already; it counts once a second person approved it.
     """
@@ -192,6 +197,7 @@ def _items() -> dict[str, dict[str, int]]:
             items=Count("pk"),
             decided=Count("pk", filter=settled & ~Q(outcome=Outcome.PENDING)),
             removed=Count("pk", filter=settled & Q(outcome=Outcome.REMOVE)),
+            redacted=Count("pk", filter=settled & Q(outcome=Outcome.REDACT)),
         )
         .values_list("report__category", *ITEM_COUNTS)
     )
@@ -205,17 +211,21 @@ def _figures(label: str, row: dict[str, Any], items: dict[str, int]) -> Figures:
         items=items.get("items", 0),
         decided=items.get("decided", 0),
         removed=items.get("removed", 0),
+        redacted=items.get("redacted", 0),
         to_decision=Times(row["decision_count"], row["decision_median"], row["decision_p90"]),
         to_publication=Times(row["publication_count"], row["publication_median"], row["publication_p90"]),
     )
 
 
-def _rows_removed() -> int:
+def _left_out() -> dict[str, int]:
+    """The `rows` and `cells` that the newest published release of each base leaves out."""
     newest = Release.objects.published().filter(base=OuterRef("base")).order_by("-serial").values("pk")[:1]
-    total = (
-        Release.objects.published().filter(pk=Subquery(newest)).aggregate(rows=Sum("rows_removed"))["rows"]
+    found: dict[str, int] = (
+        Release.objects.published()
+        .filter(pk=Subquery(newest))
+        .aggregate(rows=Sum("rows_removed", default=0), cells=Sum("cells_redacted", default=0))
     )
-    return int(total or 0)
+    return found
 
 
 def _by_month(rows: QuerySet[Any], field: str) -> dict[datetime, int]:

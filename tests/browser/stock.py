@@ -12,7 +12,8 @@ from django.utils import timezone
 from registry.datasets.models import LineageKind, Version, VersionStatus
 from registry.jobs.models import Job, JobState
 from registry.jobs.services import job_run
-from registry.links.models import Host, Link
+from registry.links.history import observations_write, partitions_ahead
+from registry.links.models import Host, Link, RobotsFile
 from registry.links.panel import panel_draw
 from registry.links.states import LinkState
 from registry.links.tasks import links_check  # noqa: F401  -- the module says how its jobs are done
@@ -77,6 +78,9 @@ def make_stock(setting: Setting, release: Release) -> Stock:
     assert advisory.advisory_id
     _with_links(setting, base)
     watched = _watched(setting)
+    each_link = reverse("version_link_rows", args=[watched.dataset.slug, watched.name])
+    dead = watched.panel.panel_rows.filter(link__state=LinkState.DEAD).order_by("link").first()
+    assert dead
     public = {
         "home": reverse("home"),
         "search that finds": reverse("search") + "?q=set",
@@ -115,6 +119,10 @@ def make_stock(setting: Setting, release: Release) -> Stock:
             "version_link_hosts", args=[watched.dataset.slug, watched.name]
         )
         + "?q=zzz",
+        "each link": each_link,
+        "each dead link of a host": f"{each_link}?state=dead&host=h1.example.com",
+        "each link without a match": f"{each_link}?q=zzz",
+        "a link": f"{each_link}{dead.link_id}/",
         "links of a watched version": reverse("version_links", args=[watched.dataset.slug, watched.name]),
         "host for members": reverse("host_detail", args=["h1.example.com"]),
         "case about dead links": reverse("own_initiative", args=[watched.dataset.slug, watched.name, "dead"]),
@@ -135,7 +143,8 @@ def make_stock(setting: Setting, release: Release) -> Stock:
 def _watched(setting: Setting) -> Version:
     """Two versions of a dataset whose links are checked, the newer one without some of the dead ones; a case names one."""
     dataset = make_dataset(setting.team.organisation, "watched", name="A watched set")
-    urls = [f"https://h{number % 60}.example.com/{number}.jpg" for number in range(400)]
+    kinds = ["de" if number % 9 == 0 else "com" for number in range(400)]
+    urls = [f"https://h{number % 60}.example.{kind}/{number}.jpg" for number, kind in enumerate(kinds)]
     dead = set(urls[::7])
     versions = [
         make_version(
@@ -151,9 +160,18 @@ def _watched(setting: Setting) -> Version:
     now = timezone.now()
     Link.objects.filter(url__in=urls).update(state=LinkState.ALIVE, outcome="ok", status=200, checked_at=now)
     Link.objects.filter(url__in=dead).update(
-        state=LinkState.DEAD, outcome="not_found", status=404, failures=3
+        state=LinkState.DEAD, outcome="not_found", status=404, failures=3, opt_outs=["noai"]
     )
-    Host.objects.filter(name="h1.example.com").update(robots_at=now, robots_status=200)
+    long = versions[1].panel.panel_rows.filter(link__state=LinkState.DEAD).order_by("link").first()
+    assert long
+    Link.objects.filter(pk=long.link_id).update(
+        url=f"https://h1.example.com/{'large/' * 60}1.jpg", target="https://elsewhere.example.com/"
+    )
+    partitions_ahead(now)
+    checks = [(long.link_id, now - timedelta(seconds=n), "not_found", 404, 1_200) for n in range(25)]
+    observations_write(checks, now)
+    h1 = Host.objects.get(name="h1.example.com")
+    RobotsFile.objects.create(host=h1, origin="https://h1.example.com", status=200, asked_at=now)
     return versions[1]
 
 

@@ -73,3 +73,19 @@ def test_a_running_job_reloads_by_itself(visitors: Visitors, stock: Stock) -> No
     member.goto(stock.staff["job running"])
     expect(member.get_by_text("81,204 of 200,000 rows")).to_be_visible()
     assert 'http-equiv="refresh"' in member.content()
+
+
+def test_a_member_finds_a_dead_link_and_what_every_check_saw(visitors: Visitors, stock: Stock) -> None:
+    member = visitors.open(stock.team.staff, java_script_enabled=False)
+    member.goto(stock.staff["links of a watched version"])
+    member.get_by_role("link", name="dead links").first.click()
+    expect(member.get_by_role("link", name="Dead")).to_have_attribute("aria-current", "true")
+    member.get_by_label("A part of the URL or of the host's name").fill("h1.example.com/large")
+    member.get_by_role("button", name="Find").click()
+    # What else was asked for stays.
+    expect(member.get_by_role("link", name="Dead")).to_have_attribute("aria-current", "true")
+    expect(member.get_by_role("row")).to_have_count(2)
+    member.get_by_role("rowheader").get_by_role("link").click()
+    expect(member.get_by_role("heading", level=2, name="History")).to_be_visible()
+    member.get_by_role("link", name="Next").click()
+    expect(member.get_by_text("25 of 25")).to_be_visible()

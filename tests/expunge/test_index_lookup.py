@@ -15,6 +15,7 @@ from expunge.errors import UsageError
 from expunge.index import BadIndex, IndexedShard, KeyIndex, ShardIndexer, build_index, read_versions
 from expunge.index.builder import index_files, prefixes_of
 from expunge.index.lookup import locate_versions
+from expunge.keyed import KeyedBatch
 from expunge.keys import KeyKind, Role
 from expunge.lists import parse_entry
 from expunge.shards import bind_columns, open_shard
@@ -204,7 +205,7 @@ def test_a_shard_can_be_indexed_while_somebody_else_reads_it(tmp_path: Path) -> 
         assert indexer.kinds == [KeyKind.ROW_ID, C1]
         assert indexer.columns == ["sample_id", "url"]
         for batch in shard.batches(["text", *indexer.columns]):
-            indexer.add(batch)
+            indexer.add(KeyedBatch(batch))
         indexer.finish(shard.digest(), row_format(shard.file.name))
     known = IndexedShard("a", shard.digest(), 50, binding, file.path, shard.fingerprint)
     with KeyIndex(tmp_path / "index") as index:
@@ -218,7 +219,7 @@ def test_an_indexer_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     binding = bind_columns(shard.columns)
     with ShardIndexer(tmp_path / "index", [C1], binding, memory=1) as indexer:
         for batch in shard.batches(indexer.columns):
-            indexer.add(batch)
+            indexer.add(KeyedBatch(batch))
     assert list((tmp_path / "index").iterdir()) == []
 
 

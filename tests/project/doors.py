@@ -97,17 +97,23 @@ DOORS: dict[tuple[str, str], tuple[str, str]] = {
     ("links_resume", "draft"): ("302 405 405 405 405", "302 404 403 302 302"),
     ("version_link_hosts", "version"): ("302 403 200 200 200", NO_SUCH_METHOD),
     ("version_link_hosts", "draft"): (MEMBERS, NO_SUCH_METHOD),
-    # No panel was drawn, so there are no figures and no host is known.
+    ("version_link_rows", "version"): ("302 403 200 200 200", NO_SUCH_METHOD),
+    ("version_link_rows", "draft"): (MEMBERS, NO_SUCH_METHOD),
+    ("version_link_rows_csv", "version"): ("302 403 200 200 200", NO_SUCH_METHOD),
+    ("version_link_rows_csv", "draft"): (MEMBERS, NO_SUCH_METHOD),
+    # No panel was drawn, so there are no figures, and no link and no host is known.
+    ("link_detail", "link"): ("302 403 404 404 404", NO_SUCH_METHOD),
     ("version_links_csv", "version"): (ABSENT, NO_SUCH_METHOD),
     ("version_link_states_csv", "version"): (ABSENT, NO_SUCH_METHOD),
     ("host_detail", "host"): (ABSENT, NO_SUCH_METHOD),
+    ("host_opt_out", "host"): ("302 405 405 405 405", "302 403 403 403 403"),
     ("version_distributions", "version"): PUBLIC_READ,
     ("version_distributions", "draft"): ("404 404 200 200 200", NO_SUCH_METHOD),
     ("distribution_create", "version"): ("302 405 405 405 405", "302 403 403 400 400"),
     ("distribution_create", "draft"): ("302 405 405 405 405", "302 404 403 400 400"),
     ("distribution_forget", "place"): ("302 405 405 405 405", "302 403 403 302 302"),
     ("distributions_check", "dataset"): ("302 405 405 405 405", "302 403 403 302 302"),
-    ("about_links", ""): PUBLIC_READ,
+    ("about_links", ""): (FOUND, "400 400 400 400 400"),
     ("release_detail", "release"): PUBLIC_READ,
     ("release_detail", "unpublished"): ("404 404 200 200 200", NO_SUCH_METHOD),
     ("advisory_list", ""): PUBLIC_READ,
@@ -139,6 +145,7 @@ DOORS: dict[tuple[str, str], tuple[str, str]] = {
     ("api-version-links", "draft"): (ABSENT, "401 405 405 405 405"),
     ("api-version-link-rows", "version"): ("401 403 200 200 200", "401 405 405 405 405"),
     ("api-version-link-rows", "draft"): (MEMBERS_API, "401 405 405 405 405"),
+    ("api-link-detail", "link"): ("401 403 404 404 404", "401 405 405 405 405"),
     ("api-version-link-hosts", "version"): ("401 403 200 200 200", "401 405 405 405 405"),
     ("api-version-link-hosts", "draft"): (MEMBERS_API, "401 405 405 405 405"),
     ("api-version-link-comparison", "version"): (ABSENT, "401 405 405 405 405"),
@@ -158,6 +165,9 @@ DOORS: dict[tuple[str, str], tuple[str, str]] = {
     ("api-version-domain-rows", "version"): ("401 403 200 200 200", "401 405 405 405 405"),
     ("api-version-domain-rows", "draft"): (MEMBERS_API, "401 405 405 405 405"),
     ("api-dataset-distributions", "dataset"): PUBLIC_READ_API,
+    ("api-distribution-create", "version"): ("401 405 405 405 405", "401 403 403 400 400"),
+    ("api-distribution-create", "draft"): ("401 405 405 405 405", "401 404 403 400 400"),
+    ("api-distribution-remove", "place"): ("401 405 405 405 405", "401 405 405 405 405"),
     ("api-lineage-list", ""): (FOUND, "401 400 400 400 400"),
     ("api-shard-detail", "shard"): PUBLIC_READ_API,
     ("api-shard-detail", "draft shard"): ("404 404 200 200 200", "401 405 405 405 405"),
@@ -202,5 +212,6 @@ DOORS: dict[tuple[str, str], tuple[str, str]] = {
 REFUSED = [302, 401, 403, 404, 405]
 OTHER_METHODS = {
     ("api-case-claim", "delete"): "401 404 409 409 409",
+    ("api-distribution-remove", "delete"): "401 403 403 204 204",
     ("sign_in", "put"): "200 302 302 302 302",  # Django's view takes it for a POST
 }

@@ -116,6 +116,7 @@ def test_beat_looks_for_releases_only_when_told_how_often(settings: Settings) ->
         "links_wake",
         "links_prioritise",
         "links_tidy",
+        "opt_outs_wake",
         "domains_wake",
         "takeovers_sweep",
     }

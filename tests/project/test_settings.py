@@ -145,3 +145,10 @@ def test_folders_that_cannot_work_are_found(tmp_path: Path) -> None:
     assert findings({**base, "STORE": str(tmp_path / "file/store")}) == {"registry.E007"}
     assert findings({**base, "IMPORT_ROOTS": str(tmp_path / "absent")}) == {"registry.E008"}
     assert findings({**base, "IMPORT_ROOTS": str(tmp_path)}) == {"registry.E009"}
+
+
+def test_whom_owners_of_sites_write_to_is_an_address_that_a_page_may_lead_to() -> None:
+    for contact in ("links@example.org", "https://example.org/contact", ""):
+        assert settings({**PRODUCTION, "LINKS_CONTACT": contact}, "s.LINKS_CONTACT") == contact
+    for contact in ("javascript:alert(1)", "data:text/html,x@y", "somebody", "a b@example.org"):
+        assert python("from registry import settings", {**PRODUCTION, "LINKS_CONTACT": contact}).returncode

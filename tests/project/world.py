@@ -104,6 +104,7 @@ def world(db: None, settings: LazySettings, tmp_path: Path, keys: KeyFiles) -> W
             "dataset": {"slug": "open-set"},
             "hidden": {"slug": "hidden-set"},
             "version": {"slug": "open-set", "name": base.name},
+            "link": {"slug": "open-set", "name": base.name, "link": 1},
             "draft": {"slug": "open-set", "name": draft.name},
             "hidden draft": {"slug": "hidden-set", "name": hidden_draft.name},
             "secret": {"token": secret},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
 KEYLESS: dict[str, Any] = {}  # among the ways in: none is needed, though a key may show more
+ABSENT = {"integer": "0", "uuid": "0190f5a4-0000-7000-8000-000000000000"}  # by type
 ANYBODY = {"/api/v1/reports/", "/api/v1/query"}  # what strangers may POST to
 
 
@@ -20,10 +21,12 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Method, address with every parameter filled in by something that is not there, and description."""
     schema: Any = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # the package has no types
     for path, described in schema["paths"].items():
-        filled = path.replace("{id}", "0190f5a4-0000-7000-8000-000000000000")
-        for name in ("slug", "name", "number", "digest", "advisory_id"):
-            filled = filled.replace(f"{{{name}}}", "absent")
         for method, operation in described.items():
+            filled = path
+            for one in operation.get("parameters", ()):
+                if one["in"] == "path":
+                    kind = one["schema"].get("format", one["schema"]["type"])
+                    filled = filled.replace(f"{{{one['name']}}}", ABSENT.get(kind, "absent"))
             yield method, filled, operation
 
 

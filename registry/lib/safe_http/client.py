@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import nullcontext
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+from registry.lib.safe_http.crowds import CROWDED
 from registry.lib.safe_http.policy import Policy
 from registry.lib.safe_http.resolver import LOOKUP_SECONDS, Resolver
 from registry.lib.safe_http.results import (
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from registry.lib.safe_http.crowds import Crowds
     from registry.lib.safe_http.handles import Answer
     from registry.lib.safe_http.resolver import Addresses
     from registry.lib.safe_http.urls import Target
@@ -53,14 +56,23 @@ class Client:
     `before_dial(url)` is called immediately before each connection is used, redirects and further addresses of a host
     included. It gets the URL as the request has it, or for a redirect as it is dialled, and returns None, or the name of
     the rule why not, which ends the fetch as `policy_no_fetch`. It must not block; it may return an awaitable.
+
+    With `crowds` one address gets but a few requests at once, whatever names lead there. Who waits for a place uses none
+    of its time and leaves its slot to others; who gets none ends as `policy_no_fetch`, by the rule `crowded`.
     """
 
     def __init__(
-        self, policy: Policy, *, concurrency: int = CONCURRENCY, before_dial: BeforeDial | None = None
+        self,
+        policy: Policy,
+        *,
+        concurrency: int = CONCURRENCY,
+        before_dial: BeforeDial | None = None,
+        crowds: Crowds | None = None,
     ) -> None:
         self._policy = policy
         self._concurrency = concurrency
         self._before_dial = before_dial
+        self._crowds = crowds
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -84,18 +96,24 @@ class Client:
 
         Raises nothing for what others do; OSError when this process cannot open more sockets.
         """
-        if self._free:  # an asyncio.Semaphore would take two coroutines for this
+        if self._free > 0:  # an asyncio.Semaphore would take two coroutines for this
             self._free -= 1
         else:
             await self._slot()
-        began = self._loop.time()
+        began = monotonic()
+        deadline = began + request.limits.total_seconds
         hops: list[Hop] = []
         try:
-            target, address, answer = await self._follow(request, hops, began + request.limits.total_seconds)
+            target = check(request.url, self._policy)
+            address, answer = await self._reach(target, request.url, request, request.lines, deadline)
+            if answer.status in _REDIRECTS and request.limits.redirects and request.method != "POST":
+                target, address, answer = await self._follow(
+                    target, address, answer, request=request, hops=hops, deadline=deadline
+                )
         except Stop as stop:
             if stop.outcome in {Outcome.SSRF_BLOCKED, Outcome.INVALID_URL}:
                 logger.info("an outgoing request was refused: %s %s", stop.outcome, stop.rule)
-            return Refused(stop.outcome, stop.rule, tuple(hops), self._loop.time() - began)
+            return Refused(stop.outcome, stop.rule, tuple(hops), monotonic() - began)
         finally:
             self._give_back()
         return Response(
@@ -106,7 +124,7 @@ class Client:
             answer.cut,
             address,
             tuple(hops),
-            self._loop.time() - began,
+            monotonic() - began,
         )
 
     async def _slot(self) -> None:
@@ -131,18 +149,25 @@ class Client:
                 return
         self._free += 1
 
-    async def _follow(self, request: Request, hops: list[Hop], deadline: float) -> tuple[Target, str, Answer]:
+    async def _follow(
+        self,
+        first: Target,
+        address: str,
+        answer: Answer,
+        *,
+        request: Request,
+        hops: list[Hop],
+        deadline: float,
+    ) -> tuple[Target, str, Answer]:
         """The last hop's target, address and answer; the hops before it are added to `hops`. Raises Stop."""
-        target = first = check(request.url, self._policy)
-        address, answer = await self._reach(target, request.url, request, request.lines, deadline)
-        may_follow = request.limits.redirects if request.method != "POST" else 0
+        target = first
         seen = {target.url}
-        while may_follow and answer.status in _REDIRECTS:
+        while answer.status in _REDIRECTS:
             location = _location(answer)
             if location is None:
                 break
             hops.append(Hop(target.url, answer.status))
-            if len(hops) > may_follow:
+            if len(hops) > request.limits.redirects:
                 raise Stop(Outcome.REDIRECT_LOOP, "too_many")
             target = check(redirected(target, location), self._policy)
             if target.url in seen:  # without cookies it would only go round
@@ -167,26 +192,59 @@ class Client:
             if rule is not None:
                 raise Stop(Outcome.SSRF_BLOCKED, rule)
         for tried, address in enumerate(addresses[:_MAX_TRIED], 1):
-            if self._before_dial is not None:
-                said = self._before_dial(url)
-                rule = said if said is None or isinstance(said, str) else await said
-                if rule is not None:
-                    raise Stop(Outcome.POLICY_NO_FETCH, rule)
-            handle = self._transfers.dial(
-                target, address, request=request, lines=lines, seconds=self._left(deadline)
-            )
+            if self._crowds is not None and not self._crowds.takes(address):
+                deadline += await self._place(self._crowds, address)
             try:
-                answer = await handle.done
-            except asyncio.CancelledError:
-                self._transfers.abandon(handle)
-                raise
+                if self._before_dial is not None:
+                    await self._last_look(self._before_dial(url))
+                handle = self._transfers.dial(
+                    target, address, request=request, lines=lines, seconds=self._left(deadline)
+                )
+                try:
+                    answer = await handle.done
+                except asyncio.CancelledError:
+                    self._transfers.abandon(handle)
+                    raise
             except Stop as stop:
                 # Nothing was sent yet, so even a POST may try elsewhere.
                 if stop.outcome not in _NEXT_ADDRESS or tried == min(len(addresses), _MAX_TRIED):
                     raise
             else:
                 return address, answer
+            finally:
+                if self._crowds is not None:
+                    self._crowds.leave(address)
         raise AssertionError("a host has an address")  # pragma: no cover
+
+    @staticmethod
+    async def _last_look(said: str | Awaitable[str | None] | None) -> None:
+        """Heed what `before_dial` said. Raises Stop."""
+        rule = said if said is None or isinstance(said, str) else await said
+        if rule is not None:
+            raise Stop(Outcome.POLICY_NO_FETCH, rule)
+
+    async def _place(self, crowds: Crowds, address: str) -> float:
+        """Wait for a place at an address, without a slot meanwhile; returns the seconds. Raises Stop where there is none."""
+        began = monotonic()
+        self._give_back()
+        try:
+            found = await crowds.wait(address)
+        except asyncio.CancelledError:
+            self._free -= 1  # which `fetch` gives back again
+            raise
+        try:
+            if self._free > 0:
+                self._free -= 1
+            else:
+                await self._slot()
+        except asyncio.CancelledError:
+            self._free -= 1
+            if found:
+                crowds.leave(address)
+            raise
+        if not found:
+            raise Stop(Outcome.POLICY_NO_FETCH, CROWDED)
+        return monotonic() - began
 
     async def _looked_up(self, host: str, deadline: float) -> Addresses:
         """The addresses of a name, not yet judged. Raises Stop."""
@@ -199,7 +257,7 @@ class Client:
 
     def _left(self, deadline: float) -> float:
         """Seconds until `deadline`. Raises Stop when there are none."""
-        left = deadline - self._loop.time()
+        left = deadline - monotonic()
         if left <= 0:
             raise Stop(Outcome.READ_TIMEOUT, "total")
         return left

@@ -24,6 +24,8 @@ _POOL_SECONDS = 300  # no longer than an answer of the name servers is believed
 _IDLE_SECONDS = 60
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
+_Socket = socket.SocketType
+_NONBLOCK: int = socket.SOCK_NONBLOCK
 _SOCKET_BAD: int = pycurl.SOCKET_BAD
 _GO_ON: int = pycurl.PREREQFUNC_OK
 _ABORT: int = pycurl.PREREQFUNC_ABORT
@@ -33,6 +35,9 @@ _TLS_ERRORS = frozenset({
     pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR, pycurl.E_SSL_SHUTDOWN_FAILED,
     pycurl.E_SSL_INVALIDCERTSTATUS, pycurl.E_SSL_ENGINE_NOTFOUND, pycurl.E_SSL_ENGINE_SETFAILED,
 })  # fmt: skip
+# OpenSSL found no issuer for the last certificate that the server sent: X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
+# …_LOCALLY and X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE. Browsers find many of them by themselves.
+_ISSUER_UNKNOWN = frozenset({2, 20, 21})
 _BROKEN_OFF = frozenset({pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR})
 _UNREACHABLE = frozenset({
     errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN, errno.EACCES,
@@ -71,14 +76,17 @@ class Handle:
         "opened",
         "overflow",
         "port",
+        "repeats",
         "size",
         "strayed",
     )  # fmt: skip
 
     done: asyncio.Future[Answer]
 
-    def __init__(self, policy: Policy, method: Method, opened: Callable[[], object] = lambda: None) -> None:
-        """`opened()` is called before each new socket."""
+    def __init__(
+        self, policy: Policy, method: Method, opened: Callable[[int], object] = lambda _socket: None
+    ) -> None:
+        """`opened(descriptor)` is called with each new socket."""
         self.curl = pycurl.Curl()
         self.opened = opened
         self.header_lines: list[str] | None = None
@@ -157,27 +165,36 @@ class Handle:
         self.connected = False
         self.cut = False
         self.overflow = False
+        self.repeats = False
         self.strayed = False
         self.fault: OSError | None = None
 
     # What libcurl calls. None of these may raise: libcurl cannot pass an exception on.
 
-    def _open(self, _purpose: int, wanted: pycurl.CurlSockAddr) -> socket.SocketType | int:
+    def _open(self, _purpose: int, wanted: pycurl.CurlSockAddr) -> int:
         """Make the socket, for the judged address only."""
         if wanted.addr[0] != self.address or wanted.addr[1] != self.port:
             self.strayed = True
             return _SOCKET_BAD
-        self.opened()
-        try:
-            return _Lent(wanted.family, wanted.socktype, wanted.protocol)
+        try:  # libcurl owns and closes it; it would make it non-blocking by two more system calls
+            descriptor = _Socket(wanted.family, wanted.socktype | _NONBLOCK, wanted.protocol).detach()
         except OSError as error:
             self.fault = error
             return _SOCKET_BAD
+        self.opened(descriptor)
+        return descriptor
 
     def _before_request(self, address: str, _own: str, port: int, _own_port: int) -> int:
-        """The connection is there, perhaps from the pool; nothing is sent yet."""
+        """The connection is there, perhaps from the pool; nothing is sent yet.
+
+        Where the server closes a connection from the pool, libcurl would ask once more by itself: without a last look,
+        and without a pause.
+        """
         if address != self.address or port != self.port:
             self.strayed = True
+            return _ABORT
+        if self.connected:
+            self.repeats = True
             return _ABORT
         self.connected = True
         return _GO_ON
@@ -214,6 +231,8 @@ class Handle:
         )
 
     def _failure(self, error: int) -> Stop:
+        if self.repeats:
+            return Stop(Outcome.RESET, "repeat")
         if self.overflow or error == _E_TOO_LARGE:
             return Stop(Outcome.TOO_LARGE, "headers")
         if error == pycurl.E_OPERATION_TIMEDOUT:
@@ -228,19 +247,13 @@ class Handle:
                 return Stop(Outcome.CONNECT_TIMEOUT, "connect")
             return Stop(Outcome.CONNECT_REFUSED, "connect")
         if error in _TLS_ERRORS:
-            return Stop(Outcome.TLS_ERROR, f"curl_{error}")
+            says = self.curl.getinfo(pycurl.SSL_VERIFYRESULT)
+            return Stop(Outcome.TLS_ERROR, "incomplete_chain" if says in _ISSUER_UNKNOWN else f"curl_{error}")
         if error in _BROKEN_OFF:
             return Stop(Outcome.RESET, f"curl_{error}")
         if error == pycurl.E_URL_MALFORMAT:
             return Stop(Outcome.INVALID_URL, "unparsable")
         return Stop(Outcome.PROTOCOL_ERROR, f"curl_{error}")
-
-
-class _Lent(socket.SocketType):
-    """A socket of which pycurl takes a copy: this one is closed with its last reference, and without a warning."""
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def _last_head(lines: list[bytes]) -> bytes:

@@ -3,6 +3,9 @@
 The C library's resolver is never used: it knows search domains, `/etc/hosts` and other sources, its answers cannot be
 judged before somebody connects to them, and it blocks. Names are asked as fully qualified, by UDP with TCP where an
 answer is too long for it, both address families at once.
+
+c-ares writes and reads the messages. It works in the event loop, never in a thread of its own: that thread would wait for
+the interpreter with every answer, and what waits so on a busy machine is given up as not answered.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
-import aiodns
 import pycares
 
 from registry.lib.safe_http.addresses import canonical
@@ -26,9 +29,13 @@ CACHE_SECONDS = 300.0
 MAX_ANSWERS = 16
 MAX_ALIASES = 8
 CACHE_NAMES = 20_000
+# Names asked for at once, two questions each. Their answers fit into the receive buffer that Linux gives a UDP socket
+# (some 270 of these packets): of more, those that come while this process is busy would be lost.
+IN_FLIGHT = 100
 
 # The second try waits twice as long, and LOOKUP_SECONDS ends the third.
 _TRY_SECONDS, _TRIES = 1.0, 3
+_TICK_SECONDS = 0.25
 _FLAGS = (
     pycares.ARES_FLAG_NOSEARCH  # no search domains
     | pycares.ARES_FLAG_NOALIASES  # nor the file that HOSTALIASES names
@@ -57,9 +64,11 @@ class Resolver:
         self._name_servers = list(name_servers)
         self._known: dict[str, tuple[float, Addresses]] = {}
         self._asking: dict[str, asyncio.Task[Addresses]] = {}
+        self._free = IN_FLIGHT
+        self._waiting: deque[asyncio.Future[None]] = deque()
         # c-ares remembers answers too, for up to an hour, and cannot be told otherwise: so a channel is used for
         # CACHE_SECONDS. The one before it is kept until its last questions are over.
-        self._channels: list[aiodns.DNSResolver] = []
+        self._channels: list[_Channel] = []
         self._channel_until = 0.0
 
     async def close(self) -> None:
@@ -67,7 +76,7 @@ class Resolver:
         for task in self._asking.values():
             task.cancel()
         for channel in self._channels:
-            await channel.close()
+            channel.close()
         self._channels.clear()
         self._channel_until = 0.0
 
@@ -96,18 +105,19 @@ class Resolver:
         return await asyncio.shield(task)
 
     async def _ask(self, host: str) -> Addresses:
-        try:
+        await self._slot()
+        try:  # the time to wait for an answer begins when the name is asked for
             async with asyncio.timeout(LOOKUP_SECONDS):
-                found = await (await self._channel()).getaddrinfo(
-                    f"{host}.", family=socket.AF_UNSPEC, type=socket.SOCK_STREAM, flags=_NO_SORT
-                )
+                found = await self._channel().lookup(host)
         except TimeoutError:
             raise Stop(Outcome.DNS_FAILURE, "dns_timeout") from None
-        except aiodns.error.DNSError as error:
+        except pycares.AresError as error:
             number = error.args[0]
             outcome = _OUTCOMES.get(number, Outcome.DNS_FAILURE)
             name = str(pycares.errno.errorcode.get(number, number)).removeprefix("ARES_E").lower()
             raise Stop(outcome, f"dns_{name}") from None
+        finally:
+            self._give_back()
         if len(found.nodes) > MAX_ANSWERS:
             raise Stop(Outcome.DNS_FAILURE, "dns_too_many_answers")
         if len(found.cnames) > MAX_ALIASES:
@@ -130,20 +140,113 @@ class Resolver:
             del self._known[next(iter(self._known))]  # the one that was asked for first
         self._known[host] = time.monotonic() + seconds, addresses
 
-    async def _channel(self) -> aiodns.DNSResolver:
+    async def _slot(self) -> None:
+        """Wait until fewer than IN_FLIGHT names are asked for."""
+        if self._free:
+            self._free -= 1
+            return
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.cancelled():
+                self._waiting.remove(mine)
+            else:  # it was ours already
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+    def _channel(self) -> _Channel:
         now = time.monotonic()
         if now >= self._channel_until:
             self._channel_until = now + CACHE_SECONDS
             retired, self._channels = self._channels[:-1], self._channels[-1:]
-            self._channels.append(
-                aiodns.DNSResolver(
-                    nameservers=self._name_servers or None,
-                    timeout=_TRY_SECONDS,
-                    tries=_TRIES,
-                    flags=_FLAGS,
-                    lookups=_DNS_ONLY,
-                )
-            )
+            self._channels.append(_Channel(self._name_servers))
             for channel in retired:
-                await channel.close()
+                channel.close()
         return self._channels[-1]
+
+
+class _Channel:
+    """A channel of c-ares whose sockets the event loop watches."""
+
+    def __init__(self, name_servers: Sequence[str]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sockets: set[int] = set()
+        self._cares = pycares.Channel(
+            servers=name_servers or None,
+            timeout=_TRY_SECONDS,
+            tries=_TRIES,
+            flags=_FLAGS,
+            lookups=_DNS_ONLY,
+            sock_state_cb=self._watch,
+        )
+
+    def close(self) -> None:
+        """End all lookups."""
+        self._cares.cancel()  # closes the sockets with the questions
+        self._cares.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for descriptor in list(self._sockets):
+            self._watch(descriptor, readable=False, writable=False)
+
+    def lookup(self, host: str) -> asyncio.Future[pycares.AddrInfoResult]:
+        """Ask for the addresses of `host`. The future raises AresError."""
+        answer: asyncio.Future[pycares.AddrInfoResult] = self._loop.create_future()
+
+        def take(found: pycares.AddrInfoResult | None, error: int | None) -> None:
+            if answer.done():  # given up
+                return
+            if found is None or error is not None:
+                answer.set_exception(pycares.AresError(error))
+            else:
+                answer.set_result(found)
+
+        try:
+            self._cares.getaddrinfo(
+                f"{host}.",
+                None,
+                family=socket.AF_UNSPEC,
+                type=socket.SOCK_STREAM,
+                flags=_NO_SORT,
+                callback=take,
+            )
+        except pycares.AresError as error:  # it is no name at all; `take` may have been told already
+            take(None, error.args[0])
+        return answer
+
+    def _watch(self, descriptor: int, readable: bool, writable: bool) -> None:  # noqa: FBT001  -- c-ares calls it so
+        """C-ares says what it waits for on one of its sockets."""
+        bad = pycares.ARES_SOCKET_BAD
+        if readable:
+            self._loop.add_reader(descriptor, self._cares.process_fd, descriptor, bad)
+            self._sockets.add(descriptor)
+        else:
+            self._loop.remove_reader(descriptor)
+        if writable:
+            self._loop.add_writer(descriptor, self._cares.process_fd, bad, descriptor)
+            self._sockets.add(descriptor)
+        else:
+            self._loop.remove_writer(descriptor)
+        if not readable and not writable:
+            self._sockets.discard(descriptor)
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        """Let c-ares ask again what was not answered in time."""
+        self._timer = None
+        if self._sockets:
+            self._cares.process_fd(pycares.ARES_SOCKET_BAD, pycares.ARES_SOCKET_BAD)
+            if self._sockets and self._timer is None:
+                self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)

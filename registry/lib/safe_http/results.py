@@ -70,7 +70,7 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take longer than all else that is done to make one
 class Request:
     """One thing to fetch. `headers` go with every hop within the first origin; few of them leave it (`to_elsewhere`).
 
@@ -91,7 +91,7 @@ class Request:
             raise ValueError(f"no such method here: {self.method!r}")
         if self.body and self.method != "POST":
             raise ValueError("only POST has a body")
-        object.__setattr__(self, "lines", header_lines(self.method, tuple(self.headers.items())))
+        self.lines = header_lines(self.method, tuple(self.headers.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ _WATCH = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
     pycurl.POLL_NONE: 0,
 }
+# Each set of events that the epoll reports, as libcurl has it.
+_READY = [
+    (pycurl.CSELECT_IN if events & select.EPOLLIN else 0)
+    | (pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0)
+    | (pycurl.CSELECT_ERR if events & (select.EPOLLERR | select.EPOLLHUP) else 0)
+    for events in range((select.EPOLLIN | select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP) + 1)
+]
 _REMOVE: int = pycurl.POLL_REMOVE
 
 
@@ -47,8 +54,8 @@ class Transfers:
         self._multi.setopt(pycurl.M_PIPELINING, 0)
         self._epoll = select.epoll()
         self._watched: set[int] = set()
-        # What the epoll is sure to watch each socket for, which then need not be said again. Forgotten whenever a socket is
-        # opened: it may have the number of one that was closed since, of which the epoll then knows nothing any more.
+        # What the epoll watches each socket for, which then need not be said again. Forgotten when a socket is opened: it
+        # may have the number of one that was closed since, of which the epoll then knows nothing any more.
         self._registered: dict[int, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = math.inf
@@ -82,7 +89,7 @@ class Transfers:
         a socket at all. Whoever stops waiting for it calls `abandon`.
         """
         idle = self._idle[request.method]
-        handle = idle.pop() if idle else Handle(self.policy, request.method, self._registered.clear)
+        handle = idle.pop() if idle else Handle(self.policy, request.method, self._opened)
         handle.prepare(
             target, address, lines=lines, body=request.body, limits=request.limits, seconds=seconds
         )
@@ -99,6 +106,9 @@ class Transfers:
             self._multi.remove_handle(handle.curl)
             handle.curl.close()
 
+    def _opened(self, descriptor: int) -> None:
+        self._registered.pop(descriptor, None)
+
     def _watch(self, what: int, descriptor: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         """Libcurl says which of its sockets to watch, and for what."""
         if what == _REMOVE:
@@ -112,12 +122,9 @@ class Transfers:
         if wanted == before:
             return
         self._registered[descriptor] = wanted
-        try:
-            if before is None:
-                self._epoll.register(descriptor, wanted)
-            else:
-                self._epoll.modify(descriptor, wanted)
-        except FileExistsError:
+        if before is None:
+            self._epoll.register(descriptor, wanted)
+        else:
             self._epoll.modify(descriptor, wanted)
 
     def _plan(self) -> None:
@@ -164,20 +171,14 @@ class Transfers:
 
     def _on_ready(self) -> None:
         act = self._multi.socket_action
+        watched = self._watched
         for descriptor, event in self._epoll.poll(0):
-            if descriptor not in self._watched:
+            if descriptor in watched:
+                act(descriptor, _READY[event])
+            else:
                 self._registered.pop(descriptor, None)
                 with suppress(OSError):
                     self._epoll.unregister(descriptor)
-                continue
-            mask = 0
-            if event & select.EPOLLIN:
-                mask = pycurl.CSELECT_IN
-            if event & select.EPOLLOUT:
-                mask |= pycurl.CSELECT_OUT
-            if event & (select.EPOLLERR | select.EPOLLHUP):
-                mask |= pycurl.CSELECT_ERR
-            act(descriptor, mask)
         self._collect()
         self._plan()
 

@@ -1,4 +1,4 @@
-"""API: how the links of a version stand, what became of them since another one, and for members each of them."""
+"""API: how the links of a version stand, and what became of them since another one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
 from registry.datasets.selectors import version_list
-from registry.links.api.members import MembersView
 from registry.links.comparison import panel_against, versions_compare
-from registry.links.filters import PanelRowFilter
-from registry.links.models import Panel, PanelRow
-from registry.links.selectors import panel_rows, version_health
-from registry.links.serializers import HealthOut, PanelRowOut
+from registry.links.models import Panel
+from registry.links.selectors import version_health
+from registry.links.serializers import HealthOut
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from rest_framework.request import Request
 
 
@@ -71,23 +68,6 @@ class VersionLinks(GenericAPIView[Panel]):
         if health is None:
             raise Http404
         return Response(HealthOut(health).data)
-
-
-@extend_schema_view(
-    get=extend_schema(operation_id="version_link_rows", summary="The links of a version's panel (staff)")
-)
-class VersionLinkRows(MembersView[PanelRow], ListAPIView[PanelRow]):
-    """The links of a version's panel."""
-
-    serializer_class = PanelRowOut
-    filterset_class = PanelRowFilter
-    queryset = PanelRow.objects.none()
-
-    def get_queryset(self) -> QuerySet[PanelRow]:
-        """Return them."""
-        if getattr(self, "swagger_fake_view", False):
-            return PanelRow.objects.none()
-        return panel_rows(self.request.user, self.version())
 
 
 class VersionLinkComparison(GenericAPIView[Panel]):

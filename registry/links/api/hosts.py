@@ -30,6 +30,14 @@ class HostInVersionOut(serializers.Serializer[Any]):
     dead = serializers.IntegerField()
 
 
+class RobotsOut(serializers.Serializer[Any]):
+    """What came when an origin of a host was asked for its robots.txt."""
+
+    origin = serializers.CharField(help_text="Scheme, host and port, as a URL begins")
+    asked_at = serializers.DateTimeField()
+    status = serializers.IntegerField(help_text="HTTP status")
+
+
 class HostOut(serializers.Serializer[Any]):
     """What is known of a host. Its links are those in samples of versions that the reader may see."""
 
@@ -40,10 +48,7 @@ class HostOut(serializers.Serializer[Any]):
     unknown = serializers.IntegerField()
     answered_at = serializers.DateTimeField(allow_null=True, help_text="When it last answered anything")
     delay_seconds = serializers.FloatField(source="host.delay", help_text="Between two requests")
-    robots_at = serializers.DateTimeField(
-        source="host.robots_at", allow_null=True, help_text="When robots.txt was read"
-    )
-    robots_status = serializers.IntegerField(source="host.robots_status", help_text="HTTP status; 0: none")
+    robots = RobotsOut(many=True, help_text="Of each origin that was asked for it")
     opted_out_at = serializers.DateTimeField(source="host.opted_out_at", allow_null=True)
 
 

@@ -9,7 +9,10 @@ from registry.links.models import Host, Link
 
 
 class LinkContent(models.Model):
-    """How the content of one link stands (`content/states.py`). Only where a dataset's maintainer turned content on."""
+    """How the content of one link stands (`content/states.py`). Only where a dataset's maintainer turned content on.
+
+    Of a link that is excluded no more is kept in `first` and `last` than a hash by which it is.
+    """
 
     link = models.OneToOneField(Link, on_delete=models.CASCADE, primary_key=True, related_name="content")
     state = models.CharField(max_length=14, choices=ContentState, default=ContentState.UNKNOWN)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from registry.lib.safe_http import Limits
+from registry.lib.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +43,8 @@ def read_rules(body: bytes) -> list[Rule]:
     for one in given[:_MAX_RULES]:
         location = one.get("location") if isinstance(one, dict) else None
         reserved = one.get(TDM) if isinstance(one, dict) else None
-        if isinstance(location, str) and len(location) <= _MAX_PATTERN and "\0" not in location:
-            rules.append((location, reserved in (1, "1") and reserved is not True))
+        if isinstance(location, str) and len(location) <= _MAX_PATTERN:
+            rules.append((storable(location), reserved in (1, "1") and reserved is not True))
     return rules
 
 

@@ -16,6 +16,7 @@ from registry.links.content.states import ContentChecks, ContentState
 from registry.links.estimates import Share, share
 from registry.links.models import PanelRow
 from registry.links.states import IS_ALIVE
+from registry.links.strata import panel_links
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,12 +37,14 @@ _MAY_BE_TOLD = Q(
 class ContentHealth:
     """How the content of a panel's links stands, and what that says of all links of the version.
 
+    `counts` are links of the panel, `shares` what that makes of all links of the version, from 0 to 1.
     The share that was replaced lies, with 95 % confidence, within `replaced_at_least` and `replaced_at_most`, which takes
     all that is not known as replaced.
     """
 
     checks: ContentChecks
     counts: dict[ContentState, int]
+    shares: dict[ContentState, float]
     same: Share
     changed: Share
     replaced: Share
@@ -88,24 +91,25 @@ def version_content(panel: Panel, policy: LinkPolicy | None) -> ContentHealth | 
     if policy is None or policy.content == ContentChecks.OFF:
         return None
     rows = PanelRow.objects.filter(panel=panel)
-    states = rows.values_list(_told("state", otherwise=ContentState.UNKNOWN), "link__host")
-    found = [(ContentState(state), host) for state, host in states]
-    # A URL that leads to no host is a row that cannot be told, and shares its host with no other.
-    found += [(ContentState.UNKNOWN, -number) for number in range(1, panel.urls_unusable + 1)]
+    told = _told("state", otherwise=ContentState.UNKNOWN)
+    read = list(rows.values_list(told, "link__host", "link__host__name"))
+    links = panel_links(panel, [(host, name) for _, host, name in read])
+    found = [ContentState(state) for state, _, _ in read]
+    # A URL that leads to no host is a row that cannot be told.
+    found += [ContentState.UNKNOWN] * panel.urls_unusable
     if not found:
         return None
-    hosts = np.array([host for _, host in found], np.int64)
 
     def of(*states: ContentState) -> Share:
-        holds = np.array([state in states for state, _ in found])
-        value = float(holds.mean())
-        return Share(value, value, value) if len(found) < panel.size else share(holds, hosts)
+        holds = np.array([state in states for state in found])
+        return share(holds, links.hosts, links.weights, whole=links.is_whole)
 
     times = rows.aggregate(first=Min("link__content__read_at"), last=Max("link__content__read_at"))
     replaced = of(ContentState.REPLACED)
     return ContentHealth(
         checks=ContentChecks(policy.content),
-        counts={state: sum(one is state for one, _ in found) for state in ContentState},
+        counts={state: found.count(state) for state in ContentState},
+        shares={state: links.part(np.array([one is state for one in found])) for state in ContentState},
         same=of(*SAME),
         changed=of(ContentState.CHANGED),
         replaced=replaced,

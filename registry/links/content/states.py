@@ -166,10 +166,12 @@ def judge(
     first = before.first
     if first is not None and comparable and comparable.isdisjoint(first.digests.items()):
         first = None  # our first look saw something else than the dataset did, so it proves nothing
-    if is_shared:
+    if is_shared and (comparable or (first is not None and first.prefix != seen.prefix)):
         return Standing(ContentState.REPLACED, Evidence.PLACEHOLDER, first, seen)
     if _is_other_kind(first, seen, url):
         return Standing(ContentState.REPLACED, Evidence.KIND, first, seen)
+    if is_shared:  # and nobody knows of anything else that was there: it may be one picture in several places
+        return Standing(ContentState.UNKNOWN, Evidence.PLACEHOLDER, None, seen)
     if first is None:
         if comparable:
             return Standing(ContentState.CHANGED, Evidence.RECORDED_HASH, None, seen)

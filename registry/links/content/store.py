@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q, Value
+from django.db import DataError, transaction
+from django.db.models import Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
 from registry.datasets.models import VersionStatus
+from registry.lib.among import among_ids
 from registry.links.content.models import HostSignature, LinkContent
 from registry.links.content.reading import Plan
+from registry.links.content.recorded import recorded_jobs
 from registry.links.content.states import (
     ContentChecks,
     ContentState,
@@ -21,7 +25,7 @@ from registry.links.content.states import (
     after,
     may_revalidate,
 )
-from registry.links.exclusion import excluded_rows
+from registry.links.exclusion import excluded_keys, excluded_rows
 from registry.links.models import Link, PanelRow
 from registry.links.states import APART
 
@@ -35,22 +39,30 @@ if TYPE_CHECKING:
     from registry.links.content.states import Reading
     from registry.links.exclusion import Key
 
+logger = logging.getLogger(__name__)
+
 MANY = 3  # links of a host with the same body: what they give is no content of theirs
+_AT_ONCE = 1_000  # links whose content is forgotten at a time
 _FRESH = 4  # every so many readings ask anew, whatever the server calls unmodified
 # Of a version that was taken out of use for what is in it, nothing is read.
 _IN_USE = (VersionStatus.ACTIVE, VersionStatus.DEPRECATED, VersionStatus.ARCHIVED)
 
 
 def rows_readable() -> QuerySet[PanelRow]:
-    """The rows of panels whose content may be read: their maintainers turned it on, and their versions are in use."""
+    """The rows of panels whose content may be read: their maintainers turned it on, and their versions are in use.
+
+    Not before it is known which hashes a version recorded: a report may name one of them.
+    """
     return _rows_asked_for().filter(
-        panel__version__status__in=_IN_USE, panel__version__dataset__link_policy__paused_at=None
+        ~Exists(recorded_jobs().filter(subject_id=OuterRef("panel"))),
+        panel__version__status__in=_IN_USE,
+        panel__version__dataset__link_policy__paused_at=None,
     )
 
 
 def content_plans(links: Iterable[Link]) -> dict[int, Plan]:
     """How the content of these links is to be read, by primary key; those that may not be read are left out."""
-    rows = rows_readable().filter(link__in=list(links))
+    rows = rows_readable().filter(among_ids("link_id", (link.pk for link in links)))
     images: dict[int, bool] = {}
     recorded: dict[int, set[Key]] = defaultdict(set)
     for link, hashes, level in rows.values_list(
@@ -76,8 +88,22 @@ def content_may_be_read(link: int) -> bool:
 
 
 def recorded_keys(links: Iterable[Link]) -> dict[int, set[Key]]:
+    """Every hash of the content of these links that is on record, as keys, by primary key of the link.
+
+    Those that versions recorded, and those of the whole that we read ourselves, first and last: a report may name any, and
+    then the link is excluded.
+    """
+    links = list(links)
+    found = _hashes_of_versions(links)
+    read = LinkContent.objects.filter(among_ids("link_id", (link.pk for link in links)))
+    for link, first, last in read.values_list("link", "first", "last"):
+        found[link] |= _keys_read(first, last)
+    return found
+
+
+def _hashes_of_versions(links: Iterable[Link]) -> dict[int, set[Key]]:
     """The hashes that any version recorded of the content of these links, as keys, by primary key of the link."""
-    rows = PanelRow.objects.filter(link__in=list(links)).exclude(hashes={})
+    rows = PanelRow.objects.filter(among_ids("link_id", (link.pk for link in links))).exclude(hashes={})
     found: dict[int, set[Key]] = defaultdict(set)
     for link, hashes in rows.values_list("link", "hashes"):
         found[link] |= _keys(hashes)
@@ -91,13 +117,18 @@ def host_signatures(hosts: Collection[int]) -> dict[int, HostSignature]:
 
 
 def signatures_record(signatures: Iterable[HostSignature]) -> None:
-    """Write what was learned of hosts."""
-    HostSignature.objects.bulk_create(
-        [one for one in signatures if one.tdm_at or one.probed_at],
-        update_conflicts=True,
-        unique_fields=["host"],
-        update_fields=["probed_at", "missing_body", "missing_target", "tdm_at", "tdm_rules"],
-    )
+    """Write what was learned of hosts. Should one of them hold what the database refuses, they are asked again instead."""
+    learned = [one for one in signatures if one.tdm_at or one.probed_at]
+    try:
+        with transaction.atomic():
+            HostSignature.objects.bulk_create(
+                learned,
+                update_conflicts=True,
+                unique_fields=["host"],
+                update_fields=["probed_at", "missing_body", "missing_target", "tdm_at", "tdm_rules"],
+            )
+    except DataError:
+        logger.error("what %s hosts reserve could not be written", len(learned))  # noqa: TRY400  -- its message would hold what they wrote
 
 
 def content_record(read: Mapping[int, tuple[Reading, datetime]]) -> None:
@@ -105,7 +136,7 @@ def content_record(read: Mapping[int, tuple[Reading, datetime]]) -> None:
     if not read:
         return
     links = {link.pk: link for link in Link.objects.filter(pk__in=read)}
-    recorded = recorded_keys(links.values())
+    recorded = _hashes_of_versions(links.values())
     known = {one.pk: one for one in LinkContent.objects.filter(link__in=links)}
     shared = _shared_bodies(links, read)
     rows = []
@@ -137,16 +168,43 @@ def content_record(read: Mapping[int, tuple[Reading, datetime]]) -> None:
 
 
 def content_forget(links: Collection[int]) -> None:
-    """Delete what is known of the content of these links."""
-    LinkContent.objects.filter(link__in=links).delete()
+    """Delete what is known of the content of these links, but for a hash by which one is excluded."""
+    _forget(LinkContent.objects.filter(link__in=links))
 
 
 def content_forget_of(dataset: Dataset) -> int:
-    """Delete what is known of the content of a dataset's links, unless another one reads it too; returns of how many."""
+    """As `content_forget` with a dataset's links, unless another one reads their content too; returns of how many."""
     links = PanelRow.objects.filter(panel__version__dataset=dataset).values("link")
     others = _rows_asked_for().exclude(panel__version__dataset=dataset).values("link")
-    gone, _ = LinkContent.objects.filter(link__in=links).exclude(link__in=others).delete()
-    return gone
+    return _forget(LinkContent.objects.filter(link__in=links).exclude(link__in=others))
+
+
+def _forget(contents: QuerySet[LinkContent]) -> int:
+    """Delete these and return how many, but keep each hash that excludes its link: who forgot it would contact the link."""
+    count, last = 0, 0
+    while page := list(contents.filter(pk__gt=last).order_by("pk")[:_AT_ONCE]):
+        count, last = count + len(page), page[-1].pk
+        reported = excluded_keys({key for one in page for key in _keys_read(one.first, one.last)})
+        LinkContent.objects.filter(pk__in=[one.pk for one in page]).delete()
+        LinkContent.objects.bulk_create(
+            LinkContent(
+                link_id=one.pk, first=_digests(one.first, reported), last=_digests(one.last, reported)
+            )
+            for one in page
+            if not reported.isdisjoint(_keys_read(one.first, one.last))
+        )
+    return count
+
+
+def _digests(written: dict[str, Any] | None, kept: Collection[Key]) -> dict[str, Any] | None:
+    """Of facts as written, these hashes of the whole alone."""
+    digests = {kind: digest.hex() for kind, digest in _keys_read(written) if (kind, digest) in kept}
+    return {"digests": digests} if digests else None
+
+
+def _keys_read(*looks: dict[str, Any] | None) -> set[Key]:
+    """The hashes of the whole in facts as written, as keys."""
+    return {key for written in looks if written for key in _keys(written["digests"])}
 
 
 def _rows_asked_for() -> QuerySet[PanelRow]:
@@ -177,18 +235,23 @@ def _shared_bodies(
 
 
 def _mark_shared(shared: Iterable[tuple[int, bytes | None]]) -> None:
-    """Let links that gave a body before it was known to be shared be suspects too, unless the dataset recorded it."""
-    wanted = Q()
+    """As `states.judge` with links that gave a body before it was known to be shared, unless the dataset recorded it."""
+    wanted, always = Q(), Q()
     for host, body in shared:
-        wanted |= Q(link__host=host, body=body)
+        gave = Q(link__host=host, body=body)
+        wanted |= gave
+        always |= gave & (Q(first__isnull=True) | Q(first__prefix=bytes(body or b"").hex()))
     if not wanted:
         return
-    certain = Q(evidence__in=[Evidence.RECORDED_HASH, Evidence.PLACEHOLDER]) | Q(state=ContentState.REPLACED)
-    LinkContent.objects.filter(wanted).exclude(certain).update(
+    told = Q(evidence__in=[Evidence.RECORDED_HASH, Evidence.PLACEHOLDER, Evidence.KIND])
+    gave_it = LinkContent.objects.filter(wanted).exclude(told | Q(state=ContentState.REPLACED))
+    gave_it.exclude(always).update(
         state=ContentState.CHANGED,
         evidence=Evidence.PLACEHOLDER,
-        first=None,
         suspect_at=Coalesce("suspect_at", Value(timezone.now())),
+    )
+    gave_it.filter(always).update(
+        state=ContentState.UNKNOWN, evidence=Evidence.PLACEHOLDER, first=None, suspect_at=None
     )
 
 
@@ -231,7 +294,7 @@ def _written(facts: Facts | None) -> dict[str, Any] | None:
 
 
 def _read(written: dict[str, Any] | None) -> Facts | None:
-    if written is None:
+    if written is None or "prefix" not in written:  # of what is excluded no more than a hash is kept
         return None
     return Facts(
         kind=written["kind"],

@@ -20,11 +20,11 @@ from registry.auditlog.services import audit_append
 from registry.datasets.models import VersionStatus
 from registry.lib.errors import Refused
 from registry.lib.safe_http import Stop, check
-from registry.links.checker import policy
 from registry.links.distributions.models import Distribution
 from registry.links.models import Host, Link, LinkPolicy
 from registry.links.schedule import links_due_now
 from registry.links.services import worker_wake
+from registry.links.turns import policy
 
 if TYPE_CHECKING:
     from registry.accounts.models import User

@@ -29,6 +29,13 @@ class DomainHealthOut(serializers.Serializer[Any]):
     links = serializers.DictField(
         child=serializers.IntegerField(), help_text="Links of the panel by the kind of their domain"
     )
+    alive = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Those of them that are known to be alive"
+    )
+    dead = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Those of them that are known to be dead"
+    )
+    unknown = serializers.DictField(child=serializers.IntegerField(), help_text="The others")
     asked_first = serializers.DateTimeField(allow_null=True, help_text="The oldest of the last censuses")
     asked_last = serializers.DateTimeField(allow_null=True)
     has_second = serializers.BooleanField(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 DOMAINS_AT_ONCE = 5_000
 LEASE = timedelta(minutes=15)  # longer than a batch takes of which no question is answered (8 minutes)
 _HOSTS_AT_ONCE = 5_000
+_MAX_NAME, _MAX_LABEL = 253, 63
 _COMPARED = ("name", "state", "missed_at", "name_servers", "addresses", "seen_at")
 
 
@@ -57,7 +58,7 @@ def hosts_enrol() -> int:
     while hosts := list(
         Host.objects.filter(of_domain=None).order_by("pk").values_list("pk", "name")[:_HOSTS_AT_ONCE]
     ):
-        names = {pk: registrable_domain(name) for pk, name in hosts}
+        names = {pk: domain_of(name) for pk, name in hosts}
         wanted = sorted({name for name in names.values() if name})
         Domain.objects.bulk_create(
             [Domain(name=name, suffix=name.rpartition(".")[2]) for name in wanted], ignore_conflicts=True
@@ -69,6 +70,17 @@ def hosts_enrol() -> int:
         )
         looked += len(hosts)
     return looked
+
+
+def domain_of(host: str) -> str | None:
+    """The registrable domain of a host, by its name as in the key `host.c1`; None where no such domain can be.
+
+    A row may list any URL: DNS has no label of more than 63 bytes and no name of more than 253.
+    """
+    domain = registrable_domain(host)
+    if domain is None or len(domain) > _MAX_NAME or max(map(len, domain.split("."))) > _MAX_LABEL:
+        return None
+    return domain
 
 
 def domains_ready(now: datetime) -> QuerySet[Domain]:

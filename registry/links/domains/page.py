@@ -34,7 +34,16 @@ def domains_context(user: Viewer, version: Version, *, is_member: bool) -> dict[
     for row in rows:
         row.kind_label = DomainKind(row.kind).label  # type: ignore[attr-defined]  # annotated by domain_rows, read by the page
     kinds = [
-        (kind.label, meaning, text, health.domains[kind], health.links[kind])
+        {
+            "label": kind.label,
+            "meaning": meaning,
+            "text": text,
+            "domains": health.domains[kind],
+            "links": health.links[kind],
+            "alive": health.alive[kind],
+            "dead": health.dead[kind],
+            "unknown": health.unknown[kind],
+        }
         for kind, (meaning, text) in MEANINGS.items()
     ]
     return {"domains": health, "domain_kinds": kinds, "domain_rows": rows}

@@ -23,11 +23,12 @@ from django.utils.dateparse import parse_datetime
 
 from expunge.keys import url_host
 from registry.lib.safe_http import Client, Limits, Refused, Request, Response
-from registry.links.checker import Turn, policy
+from registry.lib.storable import storable
 from registry.links.domains.models import Domain, Registry
 from registry.links.domains.states import REGISTRY_KEPT
 from registry.links.schedule import Batch, hosts_take
 from registry.links.schedule import batch_record as leases_end
+from registry.links.turns import Round, Turn, policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,14 +138,14 @@ def read_bootstrap(text: bytes) -> dict[str, str]:
             isinstance(service, list) and len(service) == 2 and all(isinstance(one, list) for one in service)
         ):
             continue
-        texts = [url for url in service[1] if isinstance(url, str) and len(url) <= _MAX_URL]
+        texts = [storable(url) for url in service[1] if isinstance(url, str) and len(url) <= _MAX_URL]
         urls = [url for url in texts if url.startswith(("https://", "http://")) and url_host(url)]
         best = next((url for url in urls if url.startswith("https://")), next(iter(urls), None))
         if best is None:
             continue
         for suffix in service[0]:
             if isinstance(suffix, str) and len(suffix) <= 63:
-                found[suffix.lower()] = best if best.endswith("/") else f"{best}/"
+                found[storable(suffix.lower())] = best if best.endswith("/") else f"{best}/"
     if not found:
         raise ValueError("no registry in it")
     return found
@@ -193,11 +194,11 @@ def _ask(urls: Sequence[str], limits: Limits) -> dict[str, Result] | None:
     async def turn(host: Host) -> dict[str, Result]:
         answers: dict[str, Result] = {}
         async with Client(policy(), concurrency=1) as client:
-            its = Turn(client, host, ends)
+            its = Turn(client, host, Round(ends))
             for url in urls:
                 if host.next_at > ends or timezone.now() > ends:
                     break
-                answers[url] = await its.request(Request(url, headers=_HEADERS, limits=limits), 0)
+                answers[url] = await its.request(Request(url, headers=_HEADERS, limits=limits))
         return answers
 
     try:

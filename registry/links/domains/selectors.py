@@ -16,6 +16,7 @@ from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Prefetch, 
 from registry.accounts.permissions import organisations_of
 from registry.links.domains.models import Domain, DomainChange, DomainState
 from registry.links.models import PanelRow
+from registry.links.states import IS_ALIVE, IS_DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,10 +43,16 @@ NOTEWORTHY = (DomainKind.OWNERSHIP_CHANGED, DomainKind.GONE, DomainKind.MISSING,
 
 @dataclass(frozen=True, slots=True)
 class DomainHealth:
-    """Domains behind the links of a version's panel: by kind how many there are, and how many links lead to them."""
+    """Domains behind the links of a version's panel: by kind how many there are, and how the links to them stand.
+
+    Of the links of a kind some are known to be `alive`, some to be `dead`; of the others, excluded ones among them, neither
+    is known.
+    """
 
     domains: dict[DomainKind, int]
     links: dict[DomainKind, int]
+    alive: dict[DomainKind, int]
+    dead: dict[DomainKind, int]
     asked_first: datetime | None  # the oldest of the last censuses
     asked_last: datetime | None
     has_second: bool  # without a second resolver no domain is called gone
@@ -56,6 +63,11 @@ class DomainHealth:
         """All domains."""
         return sum(self.domains.values())
 
+    @property
+    def unknown(self) -> dict[DomainKind, int]:
+        """Links of which neither is known."""
+        return {kind: self.links[kind] - self.alive[kind] - self.dead[kind] for kind in DomainKind}
+
 
 def version_domains(version: Version) -> DomainHealth | None:
     """How the domains behind the version's links stand; None where its panel leads to none. Two queries for any size."""
@@ -65,22 +77,27 @@ def version_domains(version: Version) -> DomainHealth | None:
         rows.annotate(kind=_kind(_collected(version), f"{domain}__", OuterRef(domain)))
         .order_by()
         .values("kind")
-        .annotate(domains=Count(domain, distinct=True), links=Count("pk"))
+        .annotate(
+            domains=Count(domain, distinct=True),
+            links=Count("pk"),
+            alive=Count("pk", filter=Q(link__state__in=IS_ALIVE)),
+            dead=Count("pk", filter=Q(link__state__in=IS_DEAD)),
+        )
     )
-    domains, links = dict.fromkeys(DomainKind, 0), dict.fromkeys(DomainKind, 0)
-    for one in found:
-        kind = DomainKind(one["kind"])
-        domains[kind], links[kind] = one["domains"], one["links"]
-    if not sum(domains.values()):
+    of_kind = {DomainKind(one["kind"]): one for one in found}
+    if not of_kind:
         return None
+    counts = {
+        what: {kind: of_kind[kind][what] if kind in of_kind else 0 for kind in DomainKind}
+        for what in ("domains", "links", "alive", "dead")
+    }
     times = rows.aggregate(first=Min(f"{domain}__checked_at"), last=Max(f"{domain}__checked_at"))
     return DomainHealth(
-        domains,
-        links,
-        times["first"],
-        times["last"],
-        bool(settings.NAME_SERVERS_SECOND),
-        bool(settings.RDAP_BOOTSTRAP),
+        **counts,
+        asked_first=times["first"],
+        asked_last=times["last"],
+        has_second=bool(settings.NAME_SERVERS_SECOND),
+        has_registries=bool(settings.RDAP_BOOTSTRAP),
     )
 
 

@@ -9,11 +9,13 @@ Items and removals name links by URL, host or domain, or by a hash that a versio
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from django.db.models import Exists, OuterRef, Q
 from pyroaring import BitMap
 
+from registry.lib.among import among_bytes
 from takedowns.cases.models import Case, Location
 from takedowns.cases.own_initiative.selectors import CATEGORY, Finding
 from takedowns.removals.models import RemovalKey
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
 
 def keys_excluded(keys: Collection[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
     """Of these keys, as (kind, key), those whose links must not be contacted."""
+    by_kind: dict[str, list[bytes]] = defaultdict(list)
+    for kind, key in keys:
+        by_kind[kind].append(key)
     wanted = Q()
-    for kind in {kind for kind, _ in keys}:
-        wanted |= Q(kind=kind, key__in=[key for of, key in keys if of == kind])
+    for kind, ones in by_kind.items():
+        wanted |= Q(among_bytes("key", ones), kind=kind)
     if not wanted:
         return set()
     removed = RemovalKey.objects.filter(wanted, removal__withdrawn_at=None).exclude(
@@ -59,7 +64,8 @@ def _items() -> QuerySet[Item]:
     is_open = Q(report__category__sensitivity=Sensitivity.OPEN) & ~Exists(
         cases.exclude(category__sensitivity=Sensitivity.OPEN)
     )
-    kept = Q(outcome__in=[Outcome.REJECT, Outcome.DUPLICATE])
+    # One that was in no version of its dataset may be in another's: only who marks it as kept says that nothing is wrong.
+    kept = Q(outcome__in=[Outcome.REJECT, Outcome.INVALID, Outcome.DUPLICATE])
     # A member reported these because our own checks found them dead: that is triage, and only a check finds them back.
     found_dead = Q(report__source=Source.OWN_INITIATIVE, report__category=CATEGORY[Finding.DEAD])
     return Item.objects.filter(key__isnull=False).exclude(

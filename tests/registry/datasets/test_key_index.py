@@ -52,11 +52,6 @@ def dataset(store_folder: Path) -> Dataset:
 
 
 @pytest.fixture
-def maintainer(dataset: Dataset) -> User:
-    return make_member(dataset.organisation, Role.MAINTAINER)
-
-
-@pytest.fixture
 def folder(imports: Path) -> Path:
     (imports / "a").mkdir()
     return imports / "a"

@@ -31,11 +31,6 @@ FORM = {"name": "1", "dated": "2025-01-01", "final_status": "active"}
 
 
 @pytest.fixture
-def dataset() -> Dataset:
-    return make_dataset(slug="links")
-
-
-@pytest.fixture
 def maintainer(dataset: Dataset, client: Client) -> User:
     user = make_member(dataset.organisation, Role.MAINTAINER)
     client.force_login(user)

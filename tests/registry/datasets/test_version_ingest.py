@@ -12,7 +12,6 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 import registry.datasets.tasks  # noqa: F401  -- registers the handlers
-from registry.accounts.models import Role, User
 from registry.auditlog.models import AuditEntry
 from registry.datasets import ingest, services, store
 from registry.datasets.key_index import index_coverage
@@ -21,23 +20,15 @@ from registry.datasets.selectors import version_shards
 from registry.hooks import hooks
 from registry.jobs import services as jobs
 from registry.jobs.models import Job, JobState
-from tests.factories import make_dataset, make_member, make_rows, run_jobs, write_shard
+from tests.factories import make_rows, run_jobs, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from registry.accounts.models import User
+
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def dataset() -> Dataset:
-    return make_dataset(slug="links")
-
-
-@pytest.fixture
-def maintainer(dataset: Dataset) -> User:
-    return make_member(dataset.organisation, Role.MAINTAINER)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from registry.hooks import hooks
 from registry.jobs.models import Job, JobState
 from registry.lib.errors import NotAllowed, Refused
 from tests.factories import (
-    make_dataset,
     make_member,
     make_organisation,
     make_rows,
@@ -30,16 +29,6 @@ if TYPE_CHECKING:
     from pytest_django import DjangoCaptureOnCommitCallbacks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store_folder")]
-
-
-@pytest.fixture
-def dataset() -> Dataset:
-    return make_dataset(slug="links")
-
-
-@pytest.fixture
-def maintainer(dataset: Dataset) -> User:
-    return make_member(dataset.organisation, Role.MAINTAINER)
 
 
 @pytest.fixture

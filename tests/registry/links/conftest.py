@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from registry.links.models import Host, Link, LinkPolicy, Panel, PanelRow
+from registry.links.models import Host, Link, LinkPolicy, Panel, PanelRow, RobotsFile
+from registry.links.robots import origin_of
 from tests.factories import make_version
 from tests.registry.lib.safe_http.servers import NameServer, WebServer, answers
 
@@ -105,6 +106,15 @@ def resolvers(settings: Settings) -> Iterator[Names]:
         settings.NAME_SERVERS = [first.address]
         settings.NAME_SERVERS_SECOND = [second.address]
         yield Names(first, second)
+
+
+def no_robots() -> None:
+    """As if the origins of all links had been asked for their robots.txt just now, and had none."""
+    now = timezone.now()
+    origins = {(host, origin_of(url)) for host, url in Link.objects.values_list("host", "url")}
+    RobotsFile.objects.bulk_create(
+        RobotsFile(host_id=host, origin=origin, status=404, asked_at=now) for host, origin in origins
+    )
 
 
 @pytest.fixture

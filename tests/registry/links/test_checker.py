@@ -13,9 +13,11 @@ from django.utils import timezone
 from registry.hooks import hooks
 from registry.lib.safe_http import Headers, Response
 from registry.links import checker, services
-from registry.links.checker import retry_after
 from registry.links.models import Host, Link, Observation
+from registry.links.opt_outs.services import host_opt_out
+from registry.links.turns import retry_after
 from tests.registry.lib.safe_http.servers import answers, redirects
+from tests.registry.links.conftest import no_robots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -106,7 +108,6 @@ def test_a_host_that_limits_us_is_left_alone_for_as_long_as_it_says(
 
 def test_a_silent_host_is_left_alone(make_panel: MakePanel, town: Town) -> None:
     urls = [town.url(A, f"/{number}") for number in range(5)]
-    Host.objects.create(name=A, robots_at=timezone.now(), robots_status=404)
     make_panel(urls)
     town.ports[A] = 0
     from tests.registry.lib.safe_http.servers import WebServer, writes
@@ -118,6 +119,7 @@ def test_a_silent_host_is_left_alone(make_panel: MakePanel, town: Town) -> None:
     settings.LINKS_TEST_TARGETS = [f"{A}:{port}"]
     for one in Link.objects.all():
         Link.objects.filter(pk=one.pk).update(url=f"http://{A}:{port}/{one.pk}")
+    no_robots()
     assert services.links_check() == 3
     assert set(Link.objects.exclude(outcome="").values_list("state", "outcome")) == {
         ("failing", "connect_refused")
@@ -167,7 +169,7 @@ def test_an_opted_out_host_is_not_asked_even_by_a_redirect(town: Town, make_pane
 
     town.pages[B, "/leads"] = redirects(town.url(C, "/new"))
     make_panel([town.url(B, "/leads"), town.url(C, "/own")])
-    services.host_opt_out(actor=make_user(is_superuser=True), name=C)
+    host_opt_out(actor=make_user(is_superuser=True), name=C)
     assert services.links_check() == 1
     assert town.paths(C) == []
     assert set(Link.objects.values_list("state", "outcome")) == {("unverifiable", "opted_out")}

@@ -10,10 +10,12 @@ from registry.accounts.models import Role
 from registry.datasets.models import VersionStatus
 from registry.jobs.services import job_run
 from registry.links.comparison import change, panel_against, versions_compare
-from registry.links.models import Link
+from registry.links.models import Link, Panel
 from registry.links.panel import panel_draw
+from registry.links.strata import STRATA, link_weights
 from registry.links.tasks import links_check  # noqa: F401  -- the module says how its jobs are done
 from tests.factories import make_member, make_organisation, make_version
+from tests.registry.links.plain_sample import plain_limits, plainly_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,10 +83,25 @@ def test_panels_of_different_sizes_are_compared_below_the_smaller_limit(
     kill(OLD)
     found = versions_compare(old, new)
     assert found is not None
-    # Every link of the old panel but the one at which it was cut off, and of the new one those below.
-    assert found.kept.links + found.lost.links == 19
+    # Every link of the old panel, and of the new one those below the number at which the old one was cut off.
+    assert found.kept.links + found.lost.links == 20
     assert 0 < found.kept.links + found.gained.links < 60
     assert not found.is_whole
+    assert found.dead.low <= found.dead.value <= found.dead.high
+
+
+def test_a_panel_that_did_not_write_down_its_limits_is_compared_below_its_own_largest_number(
+    versions: tuple[Version, Version],
+) -> None:
+    old, new = versions
+    draw(old, 20)
+    draw(new, 1_000)
+    Panel.objects.filter(version=old).update(limits={})  # as it was drawn before there were strata
+    kill(OLD)
+    found = versions_compare(old, new)
+    assert found is not None
+    # All but the link at which it was cut off: nobody knows how far beyond it the next one would have been.
+    assert found.kept.links + found.lost.links == 19
     assert found.dead.low <= found.dead.value <= found.dead.high
 
 
@@ -182,3 +199,30 @@ def test_the_interval_covers_the_truth_and_is_narrower_than_that_of_samples_draw
         apart += other.high - other.low
     assert covered >= 0.93 * 300
     assert paired < apart / 2
+
+
+def test_with_strata_the_interval_covers_the_truth_too_and_weights_make_up_for_what_is_denser() -> None:
+    """300 pairs of versions of four kinds of domain, of which the rarest loses most of its dead links."""
+    rng = np.random.default_rng(20_261_124)
+    size, covered, weighted, plain = 20_000, 0, 0.0, 0.0
+    for _ in range(300):
+        hosts = rng.zipf(1.6, size) % 3_000
+        kind = rng.choice(4, 3_000, p=(0.6, 0.3, 0.08, 0.02))
+        strata = kind[hosts].astype(np.uint8)
+        dead = (rng.random(3_000) < np.array((0.1, 0.2, 0.5, 0.5))[kind])[hosts] | (rng.random(size) < 0.05)
+        in_old = rng.random(size) < 0.95
+        in_new = (rng.random(size) < 0.95) & ~(dead & (rng.random(size) < np.array((0, 0, 0.3, 0.9))[strata]))
+        numbers = rng.integers(0, 2**64 - 1, size, np.uint64)
+        # Each version has its own limits; below the smaller of them both hold the same links.
+        drawn = [plain_limits(numbers[listed], strata[listed], 1_000, 100) for listed in (in_old, in_new)]
+        limits = {stratum: min(of[stratum] for of in drawn) for stratum in STRATA}
+        both = plainly_drawn(numbers, strata, limits) & (in_old | in_new)
+        weights = link_weights([STRATA[code] for code in strata[both]], limits)
+        truth = dead[in_new].mean() - dead[in_old].mean()
+        found = change(dead[both], in_old[both], in_new[both], hosts[both], weights)
+        covered += found.low <= truth <= found.high
+        weighted += found.value - truth
+        plain += change(dead[both], in_old[both], in_new[both], hosts[both]).value - truth
+    assert covered >= 0.93 * 300
+    assert abs(weighted / 300) < 0.001
+    assert abs(plain / 300) > 0.004

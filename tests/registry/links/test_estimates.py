@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.links.estimates import Share, estimate, share, student
-from registry.links.sample import siphash
+from registry.links.sample import DENSER, siphash
+from registry.links.strata import STRATA, Stratum, link_weights
+from tests.registry.links.plain_sample import plain_limits, plainly_drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
 
 FLAGS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1, max_size=60)
 
@@ -32,6 +41,105 @@ def test_the_interval_covers_the_truth_of_500_simulated_versions() -> None:
         between += told.dead_at_least <= dead.mean() <= told.dead_at_most
     assert covered >= 0.94 * 500
     assert between >= 0.94 * 500
+
+
+class Town:
+    """A version of 20,000 links of four kinds of domain, on 8,000 hosts as uneven as real ones; each kind dies at a rate."""
+
+    MIX = (0.62, 0.27, 0.09, 0.02)  # of the hosts
+    RATES = (0.1, 0.25, 0.6, 0.4)  # of them that are wholly dead
+
+    def __init__(
+        self, random: np.random.Generator, *, rates: Sequence[float] = RATES, evenly: bool = False
+    ) -> None:
+        kind = random.choice(4, 8_000, p=self.MIX)
+        weights = np.ones(8_000) if evenly else np.arange(1, 8_001) ** -0.6
+        self.hosts = random.choice(8_000, 20_000, p=weights / weights.sum())
+        rate = np.where(
+            random.random(8_000) < np.array(rates)[kind], 1.0, 0.0 if evenly else random.beta(1, 12, 8_000)
+        )
+        self.dead = random.random(20_000) < rate[self.hosts]
+        self.strata = kind[self.hosts].astype(np.uint8)
+        self.numbers = random.integers(0, 2**64 - 1, 20_000, np.uint64)
+
+    def draw(
+        self, denser: int = DENSER
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], dict[Stratum, int]]:
+        """A panel of 1,000: which links are in it, what each of those counts for, and the limits."""
+        limits = plain_limits(self.numbers, self.strata, 1_000, 100, denser)
+        drawn = plainly_drawn(self.numbers, self.strata, limits)
+        return drawn, link_weights([STRATA[code] for code in self.strata[drawn]], limits), limits
+
+
+def test_with_strata_the_intervals_cover_the_truth_of_500_simulated_versions() -> None:
+    """That of all links, and of each kind its own; for the rarest it is far narrower than without strata."""
+    random = np.random.default_rng(20261124)
+    covered, of_kind = 0, np.zeros(4)
+    widths: dict[int, list[float]] = {1: [], DENSER: []}
+    wide: dict[int, list[float]] = {1: [], DENSER: []}
+    rarest = STRATA.index(Stratum.NONE)
+    for _ in range(500):
+        town = Town(random)
+        for denser in (1, DENSER):
+            drawn, weights, _ = town.draw(denser)
+            seen = share(town.dead[drawn], town.hosts[drawn], weights)
+            rare = drawn & (town.strata == rarest)
+            of_rare = share(town.dead[rare], town.hosts[rare])
+            widths[denser].append(of_rare.high - of_rare.low)
+            wide[denser].append(seen.high - seen.low)
+        covered += seen.low <= town.dead.mean() <= seen.high
+        for code in range(4):
+            of = drawn & (town.strata == code)
+            told = share(town.dead[of], town.hosts[of])
+            of_kind[code] += told.low <= town.dead[town.strata == code].mean() <= told.high
+    assert covered >= 0.94 * 500
+    assert of_kind.min() >= 0.94 * 500
+    assert np.mean(widths[DENSER]) < 0.65 * np.mean(widths[1])
+    assert np.mean(wide[DENSER]) < 1.02 * np.mean(wide[1])  # and of all links it is no wider
+
+
+def test_how_many_links_of_a_kind_there_are_is_estimated_too() -> None:
+    """Where kinds differ and hosts of one do not, what is left to chance is how many of each kind were drawn."""
+    random = np.random.default_rng(20261125)
+    covered = 0
+    for _ in range(500):
+        town = Town(random, rates=(0.0, 1.0, 0.0, 1.0), evenly=True)
+        drawn, weights, _ = town.draw()
+        seen = share(town.dead[drawn], town.hosts[drawn], weights)
+        covered += seen.low <= town.dead.mean() <= seen.high
+    assert covered >= 0.94 * 500
+
+
+def test_without_weights_the_rare_kind_would_count_for_too_much() -> None:
+    random = np.random.default_rng(20261126)
+    towns = [Town(random) for _ in range(100)]
+    found = [(town, *town.draw()) for town in towns]
+    weighted = [
+        share(town.dead[drawn], town.hosts[drawn], weights).value - town.dead.mean()
+        for town, drawn, weights, _ in found
+    ]
+    plain = [share(town.dead[drawn], town.hosts[drawn]).value - town.dead.mean() for town, drawn, *_ in found]
+    assert abs(float(np.mean(weighted))) < 0.004
+    assert float(np.mean(plain)) > 0.01
+
+
+@given(FLAGS, st.floats(0.01, 100))
+def test_weights_that_are_all_the_same_change_nothing(
+    flags: list[tuple[bool, bool, int]], weight: float
+) -> None:
+    holds, hosts = np.array([a for a, _, _ in flags]), np.array([h for _, _, h in flags])
+    plain = share(holds, hosts)
+    assert share(holds, hosts, np.ones(len(flags))) == plain
+    same = share(holds, hosts, np.full(len(flags), weight))
+    assert (same.value, same.low, same.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-9)
+
+
+def test_a_link_that_counts_for_two_is_as_good_as_two_of_its_host() -> None:
+    twice = share(np.array([True, True, False, False]), np.array([1, 1, 2, 3]))
+    once = share(np.array([True, False, False]), np.array([1, 2, 3]), np.array([2.0, 1.0, 1.0]))
+    assert (once.value, twice.value) == (0.5, 0.5)
+    assert once.low <= twice.low
+    assert once.high >= twice.high
 
 
 def test_hosts_that_die_together_widen_the_interval() -> None:

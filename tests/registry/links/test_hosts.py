@@ -8,7 +8,7 @@ from django.utils import timezone
 from registry.accounts.models import Role, User
 from registry.datasets.models import VersionStatus
 from registry.links.hosts import host_facts
-from registry.links.models import Host, Link
+from registry.links.models import Host, Link, RobotsFile
 from tests.factories import make_member, make_organisation, make_user
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def version(make_panel: Callable[[Sequence[str]], Version]) -> Version:
             checked_at=now if asked else None,
             due_at=now if asked else None,
         )
-    Host.objects.filter(name=A).update(robots_at=now, robots_status=404, delay=2.5)
+    Host.objects.filter(name=A).update(delay=2.5)
+    RobotsFile.objects.create(host=Host.objects.get(name=A), origin=f"https://{A}", status=404, asked_at=now)
     return version
 
 
@@ -53,11 +54,13 @@ def test_everybody_sees_how_a_host_is_asked_and_no_more(
 ) -> None:
     shown = client.get(f"/hosts/{A}/").content.decode()
     assert "At least 2.5 s" in shown
+    assert f"https://{A}/robots.txt" in shown
     assert "answered 404" in shown
     assert str(version) not in shown
     told = client.get(f"/api/v1/hosts/{A}/").json()
     assert (told["links"], told["alive"], told["dead"], told["unknown"]) == (4, 2, 1, 1)
     assert told["delay_seconds"] == 2.5
+    assert [(one["origin"], one["status"]) for one in told["robots"]] == [(f"https://{A}", 404)]
     client.force_login(staff)
     assert str(version) in client.get(f"/hosts/{A}/").content.decode()
 

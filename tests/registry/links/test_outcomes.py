@@ -85,7 +85,7 @@ ANSWERS: dict[str, tuple[Response | Refused, Outcome]] = {
     "429": (answer(429, "Retry-After: 120"), Outcome.RATE_LIMITED),
     "429 behind Cloudflare": (answer(429, "Server: cloudflare"), Outcome.RATE_LIMITED),
     "503 that says when": (answer(503, "Retry-After: 3600"), Outcome.RATE_LIMITED),
-    "503 that does not": (answer(503), Outcome.SERVER_ERROR),
+    "503 that does not": (answer(503), Outcome.RATE_LIMITED),
     "500": (answer(500), Outcome.SERVER_ERROR),
     "502": (answer(502), Outcome.SERVER_ERROR),
     "Cloudflare cannot reach the origin": (answer(522, "Server: cloudflare"), Outcome.SERVER_ERROR),

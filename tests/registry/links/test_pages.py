@@ -80,7 +80,7 @@ def test_a_page_costs_the_same_whatever_the_panel(
     client: Client, version: Version, maintainer: User, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     client.force_login(maintainer)
-    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(21):  # type: ignore[attr-defined]
         client.get(page(version))
 
 
@@ -166,7 +166,7 @@ def test_the_api_gives_the_figures_to_everybody(client: Client, version: Version
     assert (told["opted_out"], told["vantage"]) == (1, "this site's server")
 
 
-def test_the_api_lists_links_to_members_without_their_urls_or_the_excluded(
+def test_the_api_lists_links_with_their_urls_to_members_but_not_the_excluded(
     client: Client, version: Version, maintainer: User
 ) -> None:
     assert client.get(api(version, "rows/")).status_code == 401
@@ -175,7 +175,7 @@ def test_the_api_lists_links_to_members_without_their_urls_or_the_excluded(
     client.force_login(maintainer)
     answer = client.get(api(version, "rows/"))
     assert answer.json()["count"] == 9
-    assert "https://h" not in answer.content.decode()
+    assert "https://h3.example.com/8" not in answer.content.decode()
     for query, count in [
         ("state=dead", 2),
         ("state=unverifiable", 1),

@@ -10,22 +10,12 @@ from registry.datasets.models import Dataset, VersionStatus
 from registry.lib.errors import NotAllowed, Refused
 from registry.links.models import Host, Link, Panel, PanelRow
 from registry.links.panel import MAX_SIZE, panel_draw
-from tests.factories import make_dataset, make_member, make_organisation, make_rows, make_version, run_jobs
+from tests.factories import make_member, make_organisation, make_rows, make_version, run_jobs
 
 if TYPE_CHECKING:
     from registry.datasets.models import Version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store_folder")]
-
-
-@pytest.fixture
-def dataset() -> Dataset:
-    return make_dataset()
-
-
-@pytest.fixture
-def maintainer(dataset: Dataset) -> User:
-    return make_member(dataset.organisation, Role.MAINTAINER)
 
 
 def draw(maintainer: User, version: Version, size: int = 10) -> Panel:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
+from expunge.keys import KeyKind, url_keys
 from expunge.shards import open_shard
 from registry.accounts.models import Role, User
 from registry.auditlog.models import AuditEntry
@@ -20,7 +21,10 @@ from registry.links.panel import panel_draw
 from tests.factories import make_dataset, make_member, make_rows, run_jobs, write_shard
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
+
+    import pyarrow as pa
 
     from expunge.shards import Shard, ShardFile
     from registry.datasets.models import Dataset, Version
@@ -28,16 +32,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store_folder")]
 
 ROWS = 300
-
-
-@pytest.fixture
-def dataset() -> Dataset:
-    return make_dataset(slug="links")
-
-
-@pytest.fixture
-def maintainer(dataset: Dataset) -> User:
-    return make_member(dataset.organisation, Role.MAINTAINER)
 
 
 def register(dataset: Dataset, maintainer: User, imports: Path, name: str, rows: int = ROWS) -> Version:
@@ -84,6 +78,27 @@ def test_the_next_version_has_its_panel_when_its_ingest_ends(
     # The same rows as of the version before, which holds the same URLs, and as a job would draw.
     assert rows_of(drawn) == rows_of(Panel.objects.get(version=first))
     assert AuditEntry.objects.filter(action="panel_draw", subject_id=str(version.pk)).count() == 1
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("rows", [ROWS, ROWS + 20], ids=["indexed before", "indexed meanwhile"])
+def test_the_key_of_a_url_is_computed_once_for_index_and_panel_together(
+    dataset: Dataset, maintainer: User, imports: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    keyed: list[int] = []
+
+    def watched(kinds: Collection[KeyKind], values: pa.Array) -> dict[KeyKind, pa.Array]:
+        if KeyKind.URL_RAW in kinds:
+            keyed.append(len(values))
+        return url_keys(kinds, values)
+
+    version = register(dataset, maintainer, imports, "2", rows)
+    monkeypatch.setattr("expunge.locate.url_keys", watched)
+    job = Job.objects.get(subject_id=version.pk)
+    jobs.job_run(job.pk)
+    assert Panel.objects.get(version=version).panel_rows.count() == 40
+    version.refresh_from_db()
+    assert sum(keyed) == version.rows
 
 
 def test_a_shard_that_is_indexed_already_is_sampled_all_the_same(

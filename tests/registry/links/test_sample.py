@@ -5,10 +5,12 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.links.sample import BottomK, Drawn, siphash
+from registry.links.sample import DENSER, BottomK, Drawn, siphash
+from registry.links.strata import NO_LIMIT, STRATA, Stratum, link_host, strata_of, stratum_of
+from tests.registry.links.plain_sample import plain_limits, plainly_drawn
 
 SECRET = bytes(range(16))
 MASK = 2**64 - 1
@@ -57,7 +59,7 @@ def test_a_column_at_a_time_gives_the_same(secret: bytes, keys: list[bytes]) -> 
 
 
 def offer(sample: BottomK, shard: int, urls: list[bytes], first: int = 0) -> None:
-    keys = np.frombuffer(b"".join(hashlib.sha256(u).digest() for u in urls), np.uint8).reshape(-1, 32)
+    keys = pa.array([hashlib.sha256(u).digest() for u in urls], pa.binary(32))
     sample.offer(shard, np.arange(first, first + len(urls)), keys, pa.array(urls, pa.large_binary()))
 
 
@@ -113,8 +115,89 @@ def test_a_url_is_drawn_once_at_its_first_row() -> None:
     assert late.drawn() == sample.drawn()
 
 
+def mixed(count: int, *, rare: int = 50) -> list[bytes]:
+    """URLs on .com, of which one in `rare` is on .de and one in ten times as many on an address."""
+    return [
+        b"https://%s/%d"
+        % (b"127.0.0.1" if n % (10 * rare) == 0 else b"a.de" if n % rare == 0 else b"a.com", n)
+        for n in range(count)
+    ]
+
+
 def test_memory_stays_with_the_size_of_the_sample() -> None:
-    sample = BottomK(10, SECRET)
-    offer(sample, 0, urls(0, 20_000))
-    assert len(sample._kept) <= 2 * 10 + 1024
+    sample = BottomK(400, SECRET)
+    everything, most = mixed(40_000), 0
+    for first in range(0, 40_000, 500):
+        offer(sample, 0, everything[first : first + 500], first)
+        most = max(most, len(sample._kept) + sum(map(len, sample._waiting)))
+    assert most <= 6 * 400 + 4_096 + 500
     assert isinstance(sample.drawn()[0], Drawn)
+
+
+def kinds_of(drawn: list[Drawn]) -> dict[Stratum, int]:
+    kinds = [stratum_of(link_host(one.url)) for one in drawn]
+    return {stratum: kinds.count(stratum) for stratum in STRATA}
+
+
+@pytest.mark.parametrize(
+    ("size", "rows"), [(400, 20_000), (400, 3_000), (40, 20_000), (1, 50), (5_000, 4_000)]
+)
+def test_it_is_what_its_definition_says(size: int, rows: int) -> None:
+    everything = mixed(rows)
+    sample = sample_of(everything, size=size)
+    numbers = np.array([plain_siphash(SECRET, hashlib.sha256(u).digest()) for u in everything], np.uint64)
+    strata = strata_of(pa.array(everything, pa.large_binary()))
+    limits = plain_limits(numbers, strata, size, sample.floor)
+    drawn = plainly_drawn(numbers, strata, limits)
+    assert sample.limits() == limits
+    assert sorted(one.row for one in sample.drawn()) == np.flatnonzero(drawn).tolist()
+    # The panel that there would be without strata is in it whole.
+    assert set(np.argsort(numbers)[:size].tolist()) <= {one.row for one in sample.drawn()}
+
+
+def test_rare_kinds_are_drawn_up_to_their_floor_and_no_denser_than_said() -> None:
+    sample = sample_of(mixed(40_000), size=1_000)
+    found, limits = kinds_of(sample.drawn()), sample.limits()
+    assert sample.floor == 100
+    assert found[Stratum.COUNTRY] == 100  # of 720, of which 18 are among the smallest of all
+    assert found[Stratum.NONE] < 80  # there are only 80, and they are drawn eight times as densely as others
+    assert limits[Stratum.NONE] == DENSER * limits[Stratum.COM]
+    assert limits[Stratum.COM] < limits[Stratum.COUNTRY] < limits[Stratum.NONE]
+
+
+def test_a_version_that_is_not_larger_than_its_sample_has_no_limit() -> None:
+    assert set(sample_of(urls(0, 50), size=50).limits().values()) == {NO_LIMIT}
+    assert sample_of(urls(0, 51), size=50).limits()[Stratum.GENERIC] < NO_LIMIT
+
+
+@given(st.lists(st.integers(0, 3), min_size=4_000, max_size=4_000))
+@settings(max_examples=10, deadline=None)
+def test_samples_with_rare_kinds_merge_to_the_sample_of_the_whole(parts: list[int]) -> None:
+    everything = mixed(4_000)
+    whole = sample_of(everything, size=100)
+    samples = [BottomK(100, SECRET) for _ in range(4)]
+    for part, sample in enumerate(samples):
+        rows = np.flatnonzero(np.array(parts) == part)
+        some = [everything[row] for row in rows]
+        keys = pa.array([hashlib.sha256(u).digest() for u in some], pa.binary(32))
+        sample.offer(0, rows, keys, pa.array(some, pa.large_binary()))
+    for other in samples[1:]:
+        samples[0].merge(other)
+    assert samples[0].drawn() == whole.drawn()
+    assert samples[0].limits() == whole.limits()
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_urls_come_in_any_layout(kind: pa.DataType) -> None:
+    some = urls(0, 300)
+    keys = pa.array([hashlib.sha256(u).digest() for u in some], pa.binary(32))
+    sample = BottomK(50, SECRET)
+    # From the middle of larger arrays, as batches are.
+    text = pa.array([u.decode() for u in some])
+    column = text.dictionary_encode() if pa.types.is_dictionary(kind) else text.cast(kind)
+    sample.offer(0, np.arange(100, 300), keys.slice(100), column.slice(100))
+    expected = BottomK(50, SECRET)
+    offer(expected, 0, some[100:], 100)
+    assert sample.drawn() == expected.drawn()

@@ -8,10 +8,12 @@ import time_machine
 from django.urls import reverse
 
 from takedowns.cases.models import Case
+from takedowns.releases import services
 from takedowns.removals.models import Removal
 from takedowns.reports.models import Category, Report
 from takedowns.transparency.statistics import statistics
-from tests.factories_takedowns import make_case, make_category, make_proposed, make_report
+from tests.factories import run_jobs
+from tests.factories_takedowns import make_case, make_category, make_proposed, make_removal, make_report
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -100,8 +102,46 @@ def test_a_published_release_is_counted_once_for_its_base(setting: Setting, publ
 
 def test_the_api_gives_the_same_figures(setting: Setting, published: Release, client: Client) -> None:
     found: dict[str, Any] = client.get(reverse("api-statistics")).json()
-    assert (found["total"]["reports"], found["rows_removed"]) == (1, 2)
+    assert (found["total"]["reports"], found["rows_removed"], found["cells_redacted"]) == (1, 2, 0)
     assert isinstance(found["total"]["to_decision"]["median"], float)
+
+
+def test_redacted_cells_are_counted_apart_from_removed_rows(setting: Setting, client: Client) -> None:
+    lines = ["https://img.example.com/1.jpg", "cell:text https://img.example.com/2.jpg",
+             "cell:md5 https://img.example.com/2.jpg", "cell:text https://img.example.com/3.jpg"]  # fmt: skip
+    empty = statistics()
+    assert (empty.cells_redacted, empty.total.redacted) == (0, 0)
+    make_removal(setting.team, setting.dataset, lines)
+    unpublished = statistics()
+    assert (unpublished.cells_redacted, unpublished.total.redacted) == (0, 3)
+    release_published(setting)
+    found = statistics()
+    assert (found.rows_removed, found.cells_redacted) == (2, 3)
+    assert (found.total.removed, found.total.redacted, found.total.decided) == (3, 3, 7)
+    # A second release of the same base counts nothing twice.
+    make_removal(setting.team, setting.dataset, ["cell:text https://img.example.com/4.jpg"])
+    release_published(setting)
+    found = statistics()
+    assert (found.rows_removed, found.cells_redacted, found.total.redacted) == (2, 4, 4)
+    told: dict[str, Any] = client.get(reverse("api-statistics")).json()
+    assert (told["cells_redacted"], told["total"]["redacted"]) == (4, 4)
+    assert [row["redacted"] for row in told["categories"]] == [4]
+    page = client.get(reverse("transparency")).content.decode()
+    assert "2 rows and 4 cells of rows that stay are out of published releases." in page
+    assert "in rows that stay 4 cells are redacted" in page
+    assert "3 to be removed, 4 to be redacted; the others kept" in page
+
+
+def test_what_one_person_proposes_to_redact_is_not_counted(setting: Setting) -> None:
+    make_proposed(setting.team, make_case(setting.dataset, ["cell:text https://img.example.com/2.jpg"]))
+    assert statistics().total.redacted == 0
+
+
+def release_published(setting: Setting) -> Release:
+    release = services.release_build(actor=setting.team.maintainer, base=setting.base)
+    run_jobs()
+    release.refresh_from_db()
+    return services.release_publish(actor=setting.team.maintainer, release=release)
 
 
 def test_the_csv_has_the_months(client: Client) -> None:

@@ -164,7 +164,7 @@ def test_a_host_that_this_machine_cannot_reach_is_not_called_refusing(
     def no_such_family(*_how: int) -> socket.socket:
         raise OSError(errno.EAFNOSUPPORT, "no IPv6 here")
 
-    monkeypatch.setattr("registry.lib.safe_http.handles._Lent", no_such_family)
+    monkeypatch.setattr("registry.lib.safe_http.handles._Socket", no_such_family)
     with WebServer(answers()) as server:
         result = bad(ask(server))
         assert (result.outcome, result.rule) == (Outcome.CONNECT_TIMEOUT, "unreachable")
@@ -174,6 +174,6 @@ def test_running_out_of_sockets_is_our_fault_and_not_the_links(monkeypatch: pyte
     def no_more(*_how: int) -> socket.socket:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr("registry.lib.safe_http.handles._Lent", no_more)
+    monkeypatch.setattr("registry.lib.safe_http.handles._Socket", no_more)
     with WebServer(answers()) as server, pytest.raises(OSError, match="too many open files"):
         ask(server)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from registry.lib.safe_http import Client, Refused, Request, Response
+from registry.lib.safe_http.transfers import Transfers
 from tests.registry.lib.safe_http.asking import good, policy_for
-from tests.registry.lib.safe_http.servers import WebServer, answers
+from tests.registry.lib.safe_http.servers import WebServer, answers, writes
 
 
 def test_many_are_under_way_at_once_and_no_more_than_allowed() -> None:
@@ -65,11 +69,65 @@ def test_connections_are_kept_and_a_closed_one_is_replaced() -> None:
                     assert good(await client.fetch(Request(server.url))).status == 200
                 assert server.connections == 1
                 server._open[0].shutdown(socket.SHUT_RDWR)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(1.2)  # within a second libcurl does not look whether it is still there
                 assert good(await client.fetch(Request(server.url))).status == 200
                 assert server.connections == 2
 
         asyncio.run(run())
+
+
+def test_a_socket_with_the_number_of_a_closed_one_is_watched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = writes(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    numbers: list[int] = []
+
+    def slowly(connection: socket.socket, request: bytes) -> None:
+        time.sleep(0.01)  # so that the answer has to be waited for
+        last(connection, request)
+
+    class Noting(Transfers):
+        def _opened(self, descriptor: int) -> None:
+            numbers.append(descriptor)
+            super()._opened(descriptor)
+
+    monkeypatch.setattr("registry.lib.safe_http.client.Transfers", Noting)
+    with WebServer(slowly) as server:
+
+        async def run() -> None:
+            async with Client(policy_for(server)) as client:
+                for number in range(20):
+                    assert good(await client.fetch(Request(f"{server.url}{number}"))).seconds < 2
+
+        asyncio.run(run())
+        assert server.connections == len(numbers) == 20
+        assert len(set(numbers)) < 20
+
+
+def test_no_socket_is_left_open_or_handed_to_other_programs() -> None:
+    inherited: list[bool] = []
+
+    def sockets() -> set[int]:
+        found = set()
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):  # the one that lists them
+                if str(entry.readlink()).startswith("socket:"):
+                    found.add(int(entry.name))
+        return found
+
+    def handler(connection: socket.socket, request: bytes) -> None:
+        inherited.extend(map(os.get_inheritable, sockets() - before))
+        answers()(connection, request)
+
+    with WebServer(handler) as server:
+        before = sockets()
+
+        async def run() -> None:
+            async with Client(policy_for(server)) as client:
+                assert good(await client.fetch(Request(server.url))).status == 200
+
+        asyncio.run(run())
+        assert len(inherited) >= 2  # both ends, at least
+        assert not any(inherited)
+        assert sockets() - before <= {connection.fileno() for connection in server._open}
 
 
 def test_a_cancelled_request_harms_no_other() -> None:

@@ -20,7 +20,7 @@ from registry.links.content.models import HostSignature, LinkContent
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
 from registry.links.schedule import NOW
 from tests.registry.lib.safe_http.servers import WebServer, answers, redirects, writes
-from tests.registry.links.conftest import Town
+from tests.registry.links.conftest import Town, no_robots
 from tests.registry.links.content.pictures import bomb, encoded, noise, on_get, picture, serves
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def test_every_behaviour_is_told_and_no_byte_is_kept(
             link = Link.objects.get(url=urls[name])
             PanelRow.objects.filter(link=link).update(hashes=one.recorded or {})
             HostSignature.objects.create(host=link.host, probed_at=now, tdm_at=now)
-        Host.objects.update(robots_at=now, robots_status=404)
+        no_robots()
         seen: list[dict[str, str]] = []
         for look in range(3):
             for name, one in CASES.items():

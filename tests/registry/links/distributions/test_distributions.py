@@ -40,16 +40,6 @@ URL = "https://mirror.a.com/laion.parquet"
 A = "127.0.0.2"
 
 
-@pytest.fixture
-def version() -> Version:
-    return make_version()
-
-
-@pytest.fixture
-def maintainer(version: Version) -> User:
-    return make_member(version.dataset.organisation, Role.MAINTAINER)
-
-
 def add(actor: User, version: Version, url: str = URL, digest: str = "") -> Distribution:
     return distribution_add(
         actor=actor, version=version, url=url, kind=DistributionKind.MIRROR, digest=digest

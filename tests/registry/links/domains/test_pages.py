@@ -13,6 +13,7 @@ from registry.accounts.models import Role
 from registry.links.domains.census import hosts_enrol
 from registry.links.domains.models import Domain, DomainChange
 from registry.links.domains.selectors import DomainKind, version_domains
+from registry.links.models import Link
 from tests.factories import make_member, make_user, make_version
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store_folder")]
 
 NAMES = ["taken", "gone", "missing", "moved", "plain", "new"]
+SHOWN_OF_TAKEN = {"Domains": 1, "Links": 2, "Alive": 1, "Dead": 0, "Not known": 1}
 SINCE = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
@@ -57,6 +59,13 @@ def url(name: str, version: Version) -> str:
     return reverse(name, args=[version.dataset.slug, version.name])
 
 
+def stand(domain: str, *states: str) -> None:
+    """Let the two links on a domain be in these states."""
+    for sub, state in zip("xy", states, strict=True):
+        due = None if state in {"excluded", "domain_gone"} else timezone.now()
+        Link.objects.filter(url=f"https://{sub}.{domain}/1").update(state=state, failures=3, due_at=due)
+
+
 def test_each_domain_is_counted_once_with_its_links(
     version: Version, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -67,6 +76,44 @@ def test_each_domain_is_counted_once_with_its_links(
     assert health.domains == dict.fromkeys(DomainKind, 1)
     assert health.links == dict.fromkeys(DomainKind, 2)
     assert health.total == 6
+
+
+def test_how_links_stand_is_told_by_what_became_of_their_domain(client: Client, version: Version) -> None:
+    stand("taken.com", "alive", "excluded")
+    stand("gone.com", "domain_gone", "domain_gone")
+    stand("moved.com", "dead", "moved")
+    stand("plain.com", "failing", "unverifiable")
+    told = client.get(url("api-version-domains", version)).json()
+    expected = {
+        "ownership_changed": (1, 0, 1),
+        "domain_gone": (0, 2, 0),
+        "missing": (0, 0, 2),
+        "moved": (1, 1, 0),
+        "unchecked": (0, 0, 2),
+        "present": (0, 0, 2),
+    }
+    assert {
+        kind: tuple(told[of][kind] for of in ("alive", "dead", "unknown")) for kind in expected
+    } == expected
+    page = client.get(url("version_links", version)).content.decode()
+    row = page[page.index("Changed hands") :].partition("</tr>")[0]
+    shown = {name: f'data-label="{name}">{count}<' in row for name, count in SHOWN_OF_TAKEN.items()}
+    assert shown == dict.fromkeys(SHOWN_OF_TAKEN, True)
+    lines = client.get(url("version_links_csv", version)).content.decode().splitlines()
+    for kind, counts in expected.items():
+        assert f"domains,{kind},1,,," in lines
+        assert f"domain_links,{kind},2,,," in lines
+        for of, count in zip(("alive", "dead", "unknown"), counts, strict=True):
+            assert f"domain_links,{kind}.{of},{count},,," in lines
+
+
+def test_that_a_link_is_excluded_is_not_told_by_its_domain(client: Client, version: Version) -> None:
+    """It counts as any other of which neither is known."""
+    told = []
+    for state in ("excluded", "failing"):
+        stand("taken.com", "alive", state)
+        told.append(client.get(url("api-version-domains", version)).json())
+    assert told[0] == told[1]
 
 
 def test_a_stranger_sees_counts_and_no_domain(client: Client, version: Version) -> None:

@@ -58,6 +58,8 @@ def test_every_reported_item_is_excluded_until_it_is_decided(dataset: Dataset, l
         (Outcome.REMOVE, Sensitivity.GUARDED, True),
         (Outcome.REMOVE, Sensitivity.SEALED, True),
         (Outcome.NOT_FOUND, Sensitivity.SEALED, True),
+        (Outcome.NOT_FOUND, Sensitivity.GUARDED, True),
+        (Outcome.INVALID, Sensitivity.SEALED, False),
         (Outcome.REJECT, Sensitivity.GUARDED, False),
         (Outcome.REJECT, Sensitivity.SEALED, False),
     ],

@@ -9,6 +9,7 @@ from django.utils import timezone
 from registry.links.models import Link
 from registry.links.panel import panel_draw
 from registry.links.priorities import Priority, due_since, links_prioritise
+from registry.links.services import links_review
 from takedowns.cases.links.priorities import rows_triaged
 from takedowns.cases.models import Case
 from tests.factories import run_jobs
@@ -46,3 +47,16 @@ def test_guarded_cases_and_old_ones_name_nothing(team: Team, version: Version) -
     assert list(rows_triaged(timezone.now() + timedelta(hours=1))) == []
     Case.objects.update(category=make_category("privacy"))
     assert list(rows_triaged(timezone.now() - timedelta(hours=1))) == []
+
+
+def test_a_link_that_was_excluded_until_then_comes_first_after_the_review_that_frees_it(
+    team: Team, version: Version
+) -> None:
+    """The review is hourly: what it frees may have been decided an hour ago, and more where it was late."""
+    make_removal(team, version.dataset, [URL])
+    Case.objects.update(decided_at=timezone.now() - timedelta(minutes=90))
+    Link.objects.filter(url=URL).update(state="excluded", due_at=None, checked_at=None)
+    assert links_prioritise() == 0
+    assert links_review() == 1
+    assert links_prioritise() == 1
+    assert Link.objects.get(url=URL).due_at == due_since(Priority.TRIAGED)

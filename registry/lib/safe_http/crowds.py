@@ -1,0 +1,96 @@
+"""How many requests one address gets at once, whatever names lead there.
+
+Being polite to each host is not being polite to a machine: whoever points a thousand names at somebody's address would
+have us ask all of them at a time. So an address has a few places, and who finds them taken waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+AT_ONCE = 4
+APART = 0.05  # seconds between the beginnings of two requests, but that AT_ONCE may begin together
+CROWDED = "crowded"  # the rule by which a request is refused that found no place in time
+
+
+@dataclass(slots=True)
+class _Places:
+    """Those of one address: how many are taken, when the next request may begin, and who waits."""
+
+    taken: int = 0
+    next_at: float = 0.0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    wakes: bool = False
+
+
+class Crowds:
+    """The places of all addresses, in one event loop. At `closes`, a time of that loop, waiting ends for everybody."""
+
+    def __init__(self, closes: float) -> None:
+        self._closes = closes
+        self._loop = asyncio.get_running_loop()
+        self._addresses: dict[str, _Places] = {}
+
+    def takes(self, address: str) -> bool:
+        """Take a place if one is free and nobody waits for it; else the caller has to `wait`."""
+        places = self._addresses.get(address)
+        if places is None:
+            places = self._addresses[address] = _Places()
+        return not places.waiting and self._take(places) <= 0
+
+    async def wait(self, address: str) -> bool:
+        """Wait for a place; returns whether there was one in time."""
+        places = self._addresses[address]
+        mine = self._loop.create_future()
+        places.waiting.append(mine)
+        self._hand_on(places)
+        try:
+            async with asyncio.timeout_at(self._closes):
+                await mine
+        except (TimeoutError, asyncio.CancelledError) as end:
+            if not mine.cancelled():  # it was there in the same moment
+                self.leave(address)
+            if isinstance(end, TimeoutError):
+                return False
+            raise
+        return True
+
+    def leave(self, address: str) -> None:
+        """Give a place back."""
+        places = self._addresses[address]
+        places.taken -= 1
+        if places.waiting:
+            self._hand_on(places)
+
+    def _take(self, places: _Places) -> float:
+        """Take a place, or return how many seconds to try again after: infinitely many when all are taken."""
+        if places.taken >= AT_ONCE:
+            return float("inf")
+        now = self._loop.time()
+        begins = max(places.next_at, now)
+        early = begins - now - (AT_ONCE - 1) * APART
+        if early > 0:
+            return early
+        places.taken += 1
+        places.next_at = begins + APART
+        return 0.0
+
+    def _hand_on(self, places: _Places) -> None:
+        """Give places to those who wait longest."""
+        while places.waiting:
+            if places.waiting[0].done():  # it was given up
+                places.waiting.popleft()
+                continue
+            seconds = self._take(places)
+            if seconds > 0:
+                if seconds < float("inf") and not places.wakes:
+                    places.wakes = True
+                    self._loop.call_later(seconds, self._wake, places)
+                return
+            places.waiting.popleft().set_result(None)
+
+    def _wake(self, places: _Places) -> None:
+        places.wakes = False
+        self._hand_on(places)

@@ -1,0 +1,208 @@
+"""Pages: the links of a version one by one, and all that is known of one of them; for members.
+
+URLs are text on them and never a hyperlink: nobody goes by accident where an expired domain may lead, and no browser
+looks a name up, fetches or tells who asks. Redirect targets are written likewise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from registry.accounts.models import Role
+from registry.accounts.permissions import require_role
+from registry.datasets.selectors import version_list
+from registry.lib.pagination import PAGE_SIZE, page_of
+from registry.links.content.states import ContentChecks, ContentState, Evidence
+from registry.links.filters import PanelRowFilter
+from registry.links.models import LinkPolicy
+from registry.links.rows import (
+    WORST,
+    last_answer,
+    link_history,
+    link_target,
+    link_versions,
+    next_check,
+    opt_out_evidence,
+    rows_by_state,
+    rows_shown,
+    version_row,
+    version_rows,
+    worst_first,
+)
+from registry.links.states import APART, FAILURES, WHOLE_HOST_COUNTS, LinkState
+from registry.links.views import CONTENT_MEANINGS, DEFINITIONS, MEANINGS
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.db.models import QuerySet
+    from django.http import HttpResponse, QueryDict
+
+    from registry.accounts.requests import SignedIn
+    from registry.datasets.models import Version
+    from registry.links.models import PanelRow
+
+HISTORY = 20  # attempts on a page
+NARROWING = ("q", "state", "content", "ownership_changed", "opted_out", "host", "outcome")
+
+
+@require_safe
+@login_required
+def version_link_rows(request: SignedIn, slug: str, name: str) -> HttpResponse:
+    """The links of the version's sample, worst first; narrowed by chips, by host and by a part of the URL."""
+    version = _version(request, slug, name)
+    everything = version_rows(request.user, version)
+    found = _narrowed(request.GET, everything)
+    page = page_of(request, worst_first(found), PAGE_SIZE)
+    policy = LinkPolicy.objects.filter(dataset=version.dataset).first()
+    return render(
+        request,
+        "registry/links/version_link_rows.html",
+        {
+            "version": version,
+            "dataset": version.dataset,
+            "page": page,
+            "rows": [
+                (row, MEANINGS.get(LinkState(row.link.state), "neutral"), last_answer(row.link))
+                for row in rows_shown(list(page.object_list))
+            ],
+            "total": everything.count(),
+            "states": _state_chips(request.GET, everything),
+            "findings": _finding_chips(request.GET, policy),
+            "kept": [(key, value) for key, value in _pairs(request.GET) if key != "q"],
+            "query": _query(_pairs(request.GET)),
+            "filtered": bool(_pairs(request.GET)),
+            "crumbs": _crumbs(version),
+        },
+    )
+
+
+@require_safe
+@login_required
+def link_detail(request: SignedIn, slug: str, name: str, link: int) -> HttpResponse:
+    """One link: how it stands, what its next check waits for, what was seen of it, and which versions hold it."""
+    version = _version(request, slug, name)
+    row = version_row(request.user, version, link)
+    if row is None:
+        raise Http404
+    state, policy = LinkState(row.link.state), LinkPolicy.objects.filter(dataset=version.dataset).first()
+    content = ContentState(row.content)  # type: ignore[attr-defined]  # annotated by panel_rows
+    return render(
+        request,
+        "registry/links/link_detail.html",
+        {
+            "version": version,
+            "dataset": version.dataset,
+            "row": row,
+            "link": row.link,
+            "meaning": MEANINGS.get(state, "neutral"),
+            "definition": DEFINITIONS[state],
+            "last_answer": last_answer(row.link),
+            "failures_dead": FAILURES,
+            "of_host_count": WHOLE_HOST_COUNTS,
+            "keep_months": settings.LINKS_KEEP_MONTHS,
+            "counts_again": row.link.failed_at + APART if row.link.failed_at else None,
+            "next": next_check(row.link, policy),
+            "target": link_target(row.link),
+            "content": content if _reads_content(policy) else None,
+            "evidence": Evidence(row.content_evidence).label if row.content_evidence else "",  # type: ignore[attr-defined]  # likewise
+            "content_meaning": CONTENT_MEANINGS.get(content, "neutral"),
+            "opt_outs": opt_out_evidence(row),
+            "history": page_of(request, link_history(row.link), HISTORY, param="history"),
+            "versions": page_of(request, link_versions(request.user, row), param="versions"),
+            "crumbs": [
+                *_crumbs(version),
+                ("Each link", reverse("version_link_rows", args=[version.dataset.slug, version.name])),
+            ],
+        },
+    )
+
+
+def _version(request: SignedIn, slug: str, name: str) -> Version:
+    """The version, for members. Raises NotAllowed (403) for whoever may see the version and not its links."""
+    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+    require_role(request.user, version.dataset.organisation, Role.STAFF)
+    return version
+
+
+def _narrowed(asked: QueryDict, rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
+    """The rows that were asked for; none where that makes no sense."""
+    found = PanelRowFilter(asked, rows)
+    narrowed: QuerySet[PanelRow] = found.qs if found.is_valid() else rows.none()
+    return narrowed
+
+
+def _state_chips(asked: QueryDict, rows: QuerySet[PanelRow]) -> list[dict[str, Any]]:
+    """All links, and those in each state that any has, counted within whatever else was asked for."""
+    others = asked.copy()
+    others.pop("state", None)
+    counted, now = rows_by_state(_narrowed(others, rows)), set(asked.getlist("state"))
+    rest = _pairs(others)
+    chips = [{"text": "All", "url": _query(rest), "count": sum(counted.values()), "current": not now}]
+    return chips + [
+        {
+            "text": state.label,
+            "url": _query([*rest, ("state", state.value)]),
+            "count": counted.get(state, 0),
+            "current": state.value in now,
+        }
+        for state in WORST
+        if state in counted or state.value in now
+    ]
+
+
+def _finding_chips(asked: QueryDict, policy: LinkPolicy | None) -> list[dict[str, Any]]:
+    """What a link may be found to be beside its state; each chip is put on and taken off."""
+    wanted = [
+        ("ownership_changed", "true", "Domain changed hands"),
+        ("opted_out", "true", "Declares an opt-out"),
+        *(
+            ("content", state.value, f"Content: {state.label.lower()}")
+            for state in ContentState
+            if _reads_content(policy)
+        ),
+        *(
+            (key, value, f"{key.capitalize()}: {value}")
+            for key, value in _pairs(asked)
+            if key in {"host", "outcome"}
+        ),
+    ]  # fmt: skip
+    chips = []
+    for key, value, text in wanted:
+        rest = [pair for pair in _pairs(asked) if pair[0] != key]
+        current = asked.get(key) == value
+        chips.append(
+            {"text": text, "url": _query(rest if current else [*rest, (key, value)]), "current": current}
+        )
+    return chips
+
+
+def _reads_content(policy: LinkPolicy | None) -> bool:
+    return policy is not None and policy.content != ContentChecks.OFF
+
+
+def _pairs(asked: QueryDict) -> list[tuple[str, str]]:
+    """What narrows the list, without the page: another list begins at its first."""
+    return [(key, value) for key in NARROWING for value in asked.getlist(key) if value]
+
+
+def _query(pairs: list[tuple[str, str]]) -> str:
+    return f"?{urlencode(pairs)}"
+
+
+def _crumbs(version: Version) -> list[tuple[str, str]]:
+    dataset = version.dataset
+    return [
+        ("Datasets", reverse("dataset_list")),
+        (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
+        (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
+        ("Links", reverse("version_links", args=[dataset.slug, version.name])),
+    ]

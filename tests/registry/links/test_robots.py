@@ -1,0 +1,134 @@
+"""Reading what an origin's robots.txt says, where it leads, and keeping it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from registry.lib.safe_http import Headers, Outcome, Refused, Request, Response, Stop
+from registry.links import robots
+from registry.links.models import Host, RobotsFile
+from registry.links.robots import Origins, Rules, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.mark.django_db
+def test_only_those_that_are_asked_for_are_looked_up() -> None:
+    host = Host.objects.create(name="a.example.com")
+    now = timezone.now()
+    for origin, at in [("http://a.example.com", now), ("https://a.example.com", now - timedelta(days=1))]:
+        RobotsFile.objects.create(host=host, origin=origin, status=200, asked_at=at)
+    both = {(host.pk, "http://a.example.com"), (host.pk, "https://a.example.com")}
+    assert set(robots.robots_known(both)) == {(host.pk, "http://a.example.com")}
+    assert robots.robots_known({(host.pk, "https://a.example.com:8443")}) == {}
+    assert robots.robots_known(set()) == {}
+
+
+@pytest.mark.django_db
+def test_an_origin_of_a_host_has_one() -> None:
+    host = Host.objects.create(name="a.example.com")
+    one = {"host": host, "origin": "http://a.example.com", "status": 200, "asked_at": timezone.now()}
+    RobotsFile.objects.create(**one)
+    with pytest.raises(IntegrityError, match="robotsfile_origin_once"), transaction.atomic():
+        RobotsFile.objects.create(**one)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "origin", ["", "null", "a.example.com", "ftp://a", "http://a/", "http://a/robots.txt"]
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    host = Host.objects.create(name="a.example.com")
+    with pytest.raises(IntegrityError, match="robotsfile_origin_is_one"), transaction.atomic():
+        RobotsFile.objects.create(host=host, origin=origin, status=200, asked_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://A.example.com:80/x?y#z", "http://a.example.com"),
+        ("https://a.example.com:443/", "https://a.example.com"),
+        ("https://a.example.com:8443/x", "https://a.example.com:8443"),
+        ("http://a.example.com:443", "http://a.example.com:443"),
+        ("HTTP://u:p@münchen.de/x", "http://xn--mnchen-3ya.de"),
+        ("http://[2001:DB8::1]:8080/", "http://[2001:db8::1]:8080"),
+    ],
+)
+def test_an_origin_is_written_in_one_way(url: str, origin: str) -> None:
+    assert origin_of(url) == origin
+
+
+HOST = Host(pk=1, name="a.example.com")
+ORIGIN = "https://a.example.com"
+
+
+def learn(pages: Mapping[str, Response | Refused]) -> tuple[Rules | Refused, list[str]]:
+    """What is made of an origin whose URLs answer so, and what it was asked for."""
+    asked: list[str] = []
+
+    async def ask(request: Request) -> Response | Refused:
+        asked.append(request.url)
+        return pages.get(request.url) or answer(request.url, 404)
+
+    def redirected(url: str, location: str) -> str:
+        if location == "javascript:":
+            raise Stop(Outcome.INVALID_URL, "scheme")
+        return location
+
+    origins = Origins(HOST, {}, ask, redirected)
+    return asyncio.run(origins.rules(f"{ORIGIN}/private")), asked
+
+
+def answer(url: str, status: int, *, location: str = "", body: bytes = b"") -> Response:
+    head = f"Location: {location}".encode() if location else b""
+    return Response(url, status, Headers(head), body, False, "9.9.9.9", (), 0.0)
+
+
+def steps(count: int) -> dict[str, Response | Refused]:
+    """So many redirects within the host, and a robots.txt that denies all at their end."""
+    urls = [f"{ORIGIN}/robots.txt", *(f"{ORIGIN}/{number}" for number in range(1, count + 1))]
+    pages: dict[str, Response | Refused] = {
+        url: answer(url, 301, location=onward) for url, onward in pairwise(urls)
+    }
+    return pages | {urls[-1]: answer(urls[-1], 200, body=b"User-agent: *\nDisallow: /\n")}
+
+
+def test_five_redirects_are_followed_and_a_sixth_means_that_there_is_none() -> None:
+    rules, asked = learn(steps(5))
+    assert isinstance(rules, Rules)
+    assert (rules.allow(f"{ORIGIN}/private"), len(asked)) == (False, 6)
+    rules, asked = learn(steps(6))
+    assert isinstance(rules, Rules)
+    assert (rules.allow(f"{ORIGIN}/private"), len(asked)) == (True, 6)
+
+
+@pytest.mark.parametrize(
+    "location", ["https://www.example.com/robots.txt", "https://b.example.com/", "javascript:", ""]
+)
+def test_a_redirect_that_is_not_followed_means_that_there_is_none(location: str) -> None:
+    url = f"{ORIGIN}/robots.txt"
+    rules, asked = learn({url: answer(url, 302, location=location)})
+    assert isinstance(rules, Rules)
+    assert (rules.allow(f"{ORIGIN}/private"), asked) == (True, [url])
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False), (503, False)])
+def test_a_server_that_fails_denies_all(status: int, *, allowed: bool) -> None:
+    url = f"{ORIGIN}/robots.txt"
+    rules, _ = learn({url: answer(url, status)})
+    assert isinstance(rules, Rules)
+    assert rules.allow(f"{ORIGIN}/private") is allowed
+
+
+def test_what_cannot_be_reached_says_why_and_is_asked_once() -> None:
+    refused = Refused(Outcome.TLS_ERROR, "tls", (), 0.0)
+    rules, asked = learn({f"{ORIGIN}/robots.txt": refused})
+    assert (rules, asked) == (refused, [f"{ORIGIN}/robots.txt"])

@@ -65,7 +65,7 @@ def excluded_links(links: Collection[Link], recorded: Mapping[int, Collection[Ke
     return named | {link.pk for link in links if link.url in urls}
 
 
-@lru_cache(4_096)  # it is asked for when a link is handed out, and again before each request
+@lru_cache(2_048)  # it is asked for when a link is handed out, and again before each request
 def _keys(url: str) -> frozenset[Key]:
     """The keys of a URL, and those of its twin, the same over http or https: who reports the one means the other."""
     try:

@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import ada_url
+from django.db import connection
 from django.utils import timezone
 from protego import Protego
 
 from expunge.keys import url_host
+from registry.lib.among import among_ids
 from registry.lib.safe_http import Limits, Refused, Request, Response, Stop
 from registry.lib.storable import storable
 from registry.links.models import MAX_DELAY, MIN_DELAY, RobotsFile
@@ -46,11 +48,9 @@ def robots_known(wanted: Iterable[tuple[int, str]]) -> Robots:
     """Of these hosts and origins, the robots.txt of those that were asked for it within a day."""
     wanted = set(wanted)
     files = RobotsFile.objects.filter(
-        host__in={host for host, _ in wanted},
-        origin__in={origin for _, origin in wanted},
-        asked_at__gt=timezone.now() - REMEMBERED,
+        among_ids("host_id", {host for host, _ in wanted}), asked_at__gt=timezone.now() - REMEMBERED
     )
-    return {(file.host_id, file.origin): file for file in files}
+    return {key: file for file in files if (key := (file.host_id, file.origin)) in wanted}
 
 
 def robots_read(host: int, origin: str, answer: Response) -> RobotsFile:
@@ -66,13 +66,26 @@ def robots_read(host: int, origin: str, answer: Response) -> RobotsFile:
 
 
 def robots_record(files: Iterable[RobotsFile]) -> None:
-    """Write those of these files that are not saved yet."""
-    RobotsFile.objects.bulk_create(
-        [file for file in files if file.pk is None],
-        update_conflicts=True,
-        unique_fields=["host", "origin"],
-        update_fields=["text", "status", "asked_at"],
-    )
+    """Write those of these files that are not saved yet, in one statement."""
+    new = [file for file in files if file.pk is None]
+    if not new:
+        return
+    columns: list[list[object]] = [
+        [file.host_id for file in new],
+        [file.origin for file in new],
+        [file.text for file in new],
+        [file.status for file in new],
+        [file.asked_at for file in new],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, columns)
+
+
+_RECORD = """
+INSERT INTO registry_robotsfile (host_id, origin, text, status, asked_at)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::timestamptz[])
+ON CONFLICT (host_id, origin) DO UPDATE SET text = EXCLUDED.text, status = EXCLUDED.status, asked_at = EXCLUDED.asked_at
+"""
 
 
 @dataclass(frozen=True, slots=True)

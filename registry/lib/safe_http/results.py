@@ -15,6 +15,8 @@ Method = Literal["GET", "HEAD", "POST"]
 
 MAX_BODY_BYTES = 10 * 1024**2
 
+# As HTTP means it: of text, more would be stripped.
+_SPACE = " \t\n\r\x0b\f"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 # Credentials have no way out through this door, and the others decide where a message ends or goes.
@@ -105,21 +107,26 @@ class Hop:
 class Headers:
     """The header lines of an answer as they came; names are found in any case, values are Latin-1 as HTTP has it."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_head", "_values")
 
     def __init__(self, head: bytes) -> None:
         self._head = head
+        self._values: dict[str, list[str]] | None = None  # read when the first is asked for
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Each header in order, its name in lower case."""
-        for line in self._head.split(b"\n"):
-            name, colon, value = line.partition(b":")
+        for line in self._head.decode("latin-1").split("\n"):
+            name, colon, value = line.partition(":")
             if colon:
-                yield name.rstrip().lower().decode("latin-1"), value.strip().decode("latin-1")
+                yield name.rstrip(_SPACE).lower(), value.strip(_SPACE)
 
     def all(self, name: str) -> list[str]:
         """Every value of a header; `name` in lower case."""
-        return [value for key, value in self if key == name]
+        if self._values is None:
+            self._values = {}
+            for key, value in self:
+                self._values.setdefault(key, []).append(value)
+        return list(self._values.get(name, ()))
 
     def get(self, name: str) -> str | None:
         """The first value of a header, or None; `name` in lower case."""

@@ -21,8 +21,9 @@ demo: .venv/server.stamp  ## Run the main job on generated data, then leave the 
 run: .venv/server.stamp  ## Serve the site, without demo data
 	@exec $(BIN)/python manage.py serve
 
+# Three at once on two cores: many tests wait, for a second between two requests to a host for instance.
 test: .venv/tools.stamp system-packages  ## Run all tests, on servers of their own
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	@$(BIN)/python -m pytest -n 3 --cov --cov-report=
 	@$(BIN)/python -m coverage report --skip-covered --include='expunge/*'
 	@$(BIN)/python -m coverage report --skip-covered --include='registry/*/services*,registry/*/services/*,takedowns/*/services*,takedowns/*/services/*'
 
@@ -35,7 +36,7 @@ lint: .venv/tools.stamp  ## Check style, types, layers, migrations, deployment s
 	@sh .ci/check-deploy "$(BIN)/python"
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-bench: .venv/bench.stamp  ## Measure each budget beside its peers, at small sizes (ten minutes)
+bench: .venv/bench.stamp  ## Measure each budget beside its peers, at small sizes (a quarter of an hour)
 	@PYTHONPATH="$(CURDIR)/.venv/bench" PATH="$(CURDIR)/.venv/bench/bin:$$PATH" $(BIN)/python benchmarks/run.py
 
 bench-full: .venv/bench.stamp  ## The same with 100 million rows; makes 35 GB of data under var/bench (an hour)

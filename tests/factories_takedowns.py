@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import takedowns.cases.tasks  # noqa: F401  -- registers the kinds of jobs that run_jobs does
 from registry.accounts.models import Organisation, Role, User
+from registry.links.panel import panel_draw
 from takedowns.cases import services
 from takedowns.reports.categories import seed_categories
 from takedowns.reports.models import Category, Item, Report
@@ -79,6 +80,14 @@ def make_dataset_of(team: Team, slug: str = "") -> tuple[Dataset, Version]:
     """A dataset of the team with one version of ten rows, https://img.example.com/0.jpg to 9.jpg."""
     dataset = make_dataset(team.organisation, slug)
     return dataset, make_version(dataset)
+
+
+def make_watched(team: Team) -> Version:
+    """The version of `make_dataset_of`, with every link of it in its panel."""
+    _, version = make_dataset_of(team)
+    panel_draw(actor=team.maintainer, version=version, size=100)
+    run_jobs()
+    return version
 
 
 def make_proposed(team: Team, case: Case, **fields: Any) -> Decision:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from registry.accounts.models import Role
-from registry.accounts.permissions import require_role
-from registry.datasets.selectors import version_list
 from registry.links.domains.selectors import DomainKind, version_domains
 from registry.links.filters import PanelRowFilter
 from registry.links.models import PanelRow
+from registry.links.pages import version_asked
 from registry.links.rows import rows_in_turn, version_rows
 from registry.links.selectors import version_health
 from registry.links.states import shown
@@ -41,7 +39,7 @@ _AT_ONCE = 64 * 1024  # characters that are sent at a time
 @require_safe
 def version_links_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Give the figures of a version's links: by state, then estimated shares with their intervals, of all and by kind."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     health = version_health(version)
     if health is None or health.estimate is None:
         raise Http404
@@ -69,7 +67,7 @@ def version_links_csv(request: HttpRequest, slug: str, name: str) -> HttpRespons
 @require_safe
 def version_link_states_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Give the state of each link of a version's sample, by row address and key."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     found = PanelRow.objects.filter(panel__version=version, panel__drawn_at__isnull=False).order_by("pk")
     if not found.exists():
         raise Http404
@@ -82,8 +80,7 @@ def version_link_states_csv(request: HttpRequest, slug: str, name: str) -> HttpR
 @login_required
 def version_link_rows_csv(request: SignedIn, slug: str, name: str) -> StreamingHttpResponse:
     """Give members each link of the sample with its URL, or those that the filters of the page leave."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.STAFF)
+    version = version_asked(request, slug, name, Role.STAFF)
     found = PanelRowFilter(request.GET, version_rows(request.user, version))
     if not found.is_valid():
         raise Http404
@@ -144,10 +141,6 @@ def _domains(version: Version) -> list[Sequence[object]]:
             for what, of in (("alive", health.alive), ("dead", health.dead), ("unknown", health.unknown))
         ]
     return rows
-
-
-def _version(request: HttpRequest, slug: str, name: str) -> Version:
-    return get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
 
 
 def _csv(

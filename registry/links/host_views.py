@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404
-from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from registry.accounts.models import Role, User
-from registry.accounts.permissions import require_role
-from registry.datasets.selectors import version_list
 from registry.lib.pagination import page_of
 from registry.links.filters import HOSTS, HostFilter
 from registry.links.hosts import host_facts, host_versions, version_hosts
 from registry.links.opt_outs.forms import OptOutForm
 from registry.links.opt_outs.services import may_opt_out
+from registry.links.pages import links_crumbs, version_asked
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -54,9 +52,7 @@ def _offers_opt_out(request: HttpRequest, host: Host) -> bool:
 @login_required
 def version_link_hosts(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Every host of the version's sample, worst first, for members."""
-    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-    dataset = version.dataset
-    require_role(request.user, dataset.organisation, Role.STAFF)
+    version = version_asked(request, slug, name, Role.STAFF)
     everything = version_hosts(request.user, version)
     found = HostFilter(request.GET, everything)
     current = request.GET.get("with") or ""
@@ -65,7 +61,7 @@ def version_link_hosts(request: SignedIn, slug: str, name: str) -> HttpResponse:
         "registry/links/version_hosts.html",
         {
             "version": version,
-            "dataset": dataset,
+            "dataset": version.dataset,
             "page": page_of(request, found.qs if found.is_valid() else everything.none()),
             "total": everything.count(),
             "chips": [
@@ -73,11 +69,6 @@ def version_link_hosts(request: SignedIn, slug: str, name: str) -> HttpResponse:
                 for value, text in HOSTS
             ],
             "filtered": bool(request.GET.get("q") or current),
-            "crumbs": [
-                ("Datasets", reverse("dataset_list")),
-                (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
-                (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
-                ("Links", reverse("version_links", args=[dataset.slug, version.name])),
-            ],
+            "crumbs": links_crumbs(version),
         },
     )

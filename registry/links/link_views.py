@@ -12,17 +12,16 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from registry.accounts.models import Role
-from registry.accounts.permissions import require_role
-from registry.datasets.selectors import version_list
 from registry.lib.pagination import PAGE_SIZE, page_of
 from registry.links.content.states import ContentChecks, ContentState, Evidence
 from registry.links.filters import PanelRowFilter
 from registry.links.models import LinkPolicy
+from registry.links.pages import links_crumbs, version_asked
 from registry.links.rows import (
     WORST,
     last_answer,
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from django.http import HttpResponse, QueryDict
 
     from registry.accounts.requests import SignedIn
-    from registry.datasets.models import Version
     from registry.links.models import PanelRow
 
 HISTORY = 20  # attempts on a page
@@ -58,7 +56,7 @@ NARROWING = ("q", "state", "content", "ownership_changed", "opted_out", "host", 
 @login_required
 def version_link_rows(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """The links of the version's sample, worst first; narrowed by chips, by host and by a part of the URL."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name, Role.STAFF)
     everything = version_rows(request.user, version)
     found = _narrowed(request.GET, everything)
     page = page_of(request, worst_first(found), PAGE_SIZE)
@@ -80,7 +78,7 @@ def version_link_rows(request: SignedIn, slug: str, name: str) -> HttpResponse:
             "kept": [(key, value) for key, value in _pairs(request.GET) if key != "q"],
             "query": _query(_pairs(request.GET)),
             "filtered": bool(_pairs(request.GET)),
-            "crumbs": _crumbs(version),
+            "crumbs": links_crumbs(version),
         },
     )
 
@@ -89,7 +87,7 @@ def version_link_rows(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @login_required
 def link_detail(request: SignedIn, slug: str, name: str, link: int) -> HttpResponse:
     """One link: how it stands, what its next check waits for, what was seen of it, and which versions hold it."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name, Role.STAFF)
     row = version_row(request.user, version, link)
     if row is None:
         raise Http404
@@ -119,18 +117,11 @@ def link_detail(request: SignedIn, slug: str, name: str, link: int) -> HttpRespo
             "history": page_of(request, link_history(row.link), HISTORY, param="history"),
             "versions": page_of(request, link_versions(request.user, row), param="versions"),
             "crumbs": [
-                *_crumbs(version),
+                *links_crumbs(version),
                 ("Each link", reverse("version_link_rows", args=[version.dataset.slug, version.name])),
             ],
         },
     )
-
-
-def _version(request: SignedIn, slug: str, name: str) -> Version:
-    """The version, for members. Raises NotAllowed (403) for whoever may see the version and not its links."""
-    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-    require_role(request.user, version.dataset.organisation, Role.STAFF)
-    return version
 
 
 def _narrowed(asked: QueryDict, rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
@@ -196,13 +187,3 @@ def _pairs(asked: QueryDict) -> list[tuple[str, str]]:
 
 def _query(pairs: list[tuple[str, str]]) -> str:
     return f"?{urlencode(pairs)}"
-
-
-def _crumbs(version: Version) -> list[tuple[str, str]]:
-    dataset = version.dataset
-    return [
-        ("Datasets", reverse("dataset_list")),
-        (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
-        (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
-        ("Links", reverse("version_links", args=[dataset.slug, version.name])),
-    ]

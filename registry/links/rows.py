@@ -83,9 +83,9 @@ def rows_in_turn(rows: QuerySet[PanelRow]) -> Iterator[PanelRow]:
 
 
 def rows_by_state(rows: QuerySet[PanelRow]) -> dict[LinkState, int]:
-    """How many of these rows have a link in each state, the worst state first; states without any are left out."""
-    counted = dict(rows.order_by().values_list("link__state").annotate(links=Count("pk")))
-    return {state: counted[state] for state in WORST if state in counted}
+    """How many of these rows have a link in each state; states without any are left out."""
+    counted = rows.order_by().values_list("link__state").annotate(links=Count("pk"))
+    return {LinkState(state): links for state, links in counted}
 
 
 def version_row(user: Viewer, version: Version, link: int) -> PanelRow | None:

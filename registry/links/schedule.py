@@ -187,10 +187,11 @@ def _hosts_update(hosts: Sequence[Host]) -> None:
 
 
 def batch_release(batch: Batch) -> None:
-    """End the leases of a batch that failed: its links are due as they were, but how its hosts want to be asked is kept."""
+    """End the leases of a batch of which nothing is written: its links are due as they were, how its hosts are asked is kept."""
     with transaction.atomic():
         held = set(Host.objects.select_for_update().filter(lease=batch.lease).values_list("pk", flat=True))
         _hosts_update([host for pk, host in batch.hosts.items() if pk in held])
+    # By itself: should these be what the batch failed for, the pauses are kept all the same.
     robots_record(file for (host, _), file in batch.robots.items() if host in held)
 
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from registry.accounts.models import Role
-from registry.accounts.permissions import has_role, require_role
-from registry.datasets.selectors import version_list
+from registry.accounts.permissions import has_role
 from registry.jobs.models import Job
 from registry.jobs.services import ALIVE
 from registry.jobs.views import STOP_POLLING
@@ -21,13 +20,14 @@ from registry.lib.form_page import form_page
 from registry.links import panel, services
 from registry.links.checking import version_checking
 from registry.links.comparison import panel_against, panels_comparable, versions_compare
-from registry.links.content.recorded import recorded_jobs
+from registry.links.content import recorded
 from registry.links.content.selectors import content_consequence, version_content
 from registry.links.content.states import ContentChecks, ContentState
 from registry.links.domains.page import domains_context
 from registry.links.forms import BudgetForm, ContentForm, PanelForm
 from registry.links.hosts import worst_hosts
 from registry.links.models import LinkPolicy
+from registry.links.pages import version_asked, version_crumbs
 from registry.links.selectors import links_found, version_health
 from registry.links.states import LinkState
 
@@ -78,7 +78,7 @@ CONTENT_DEFINITIONS = {
 @require_safe
 def version_links(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """How the links of a version stand: counts and estimate for everybody, hosts and acts for members."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     return render(request, "registry/links/version_links.html", _context(request, version))
 
 
@@ -86,7 +86,7 @@ def version_links(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def panel_draw(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Draw the links to check; leads to the job."""
-    version = _version(request, slug, name, Role.MAINTAINER)
+    version = version_asked(request, slug, name, Role.MAINTAINER)
     form = PanelForm(request.POST)
 
     def act() -> HttpResponse:
@@ -101,7 +101,7 @@ def panel_draw(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Change how many links a day are checked."""
-    version = _version(request, slug, name, Role.MAINTAINER)
+    version = version_asked(request, slug, name, Role.MAINTAINER)
     form = BudgetForm(request.POST)
 
     def act() -> HttpResponse:
@@ -118,7 +118,7 @@ def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def links_content(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Turn the reading of content on or off."""
-    version = _version(request, slug, name, Role.MAINTAINER)
+    version = version_asked(request, slug, name, Role.MAINTAINER)
     form = ContentForm(request.POST)
 
     def act() -> HttpResponse:
@@ -135,7 +135,7 @@ def links_content(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_POST
 def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Let the links of this version come first."""
-    version = _version(request, slug, name, Role.MAINTAINER)
+    version = version_asked(request, slug, name, Role.MAINTAINER)
     try:
         count = services.links_check_now(actor=request.user, version=version)
     except Refused as refusal:
@@ -149,7 +149,7 @@ def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_POST
 def links_pause(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Check no more links of the dataset."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     services.links_pause(actor=request.user, dataset=version.dataset)
     messages.success(request, "Paused. What is under way ends within five minutes; nothing is lost.")
     return _back(version)
@@ -159,7 +159,7 @@ def links_pause(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @require_POST
 def links_resume(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Check links of the dataset again."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     services.links_resume(actor=request.user, dataset=version.dataset)
     messages.success(request, "Links are checked again, the longest due first.")
     return _back(version)
@@ -169,18 +169,10 @@ def links_resume(request: SignedIn, slug: str, name: str) -> HttpResponse:
 @login_required
 def links_progress(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """The progress alone, for polling by members. The page is not loaded anew at the end: somebody may be writing in it."""
-    version = _version(request, slug, name, Role.STAFF)
+    version = version_asked(request, slug, name, Role.STAFF)
     context = _progress(version)
     status = 200 if context["poll_url"] else STOP_POLLING
     return render(request, "components/_progress.html", context, status=status)
-
-
-def _version(request: HttpRequest, slug: str, name: str, role: Role | None = None) -> Version:
-    """The version, if the reader may see it. Raises NotAllowed (403) when he lacks the role, whatever he sent."""
-    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-    if role:
-        require_role(request.user, version.dataset.organisation, role)
-    return version
 
 
 def _back(version: Version) -> HttpResponse:
@@ -225,7 +217,6 @@ def _content(
             if content
         ],
         "consequence": consequence,
-        "recorded_job": recorded_jobs().filter(subject_id=version.pk).first() if consequence else None,
         "content_form": ContentForm(initial=initial) if consequence else None,
     }
 
@@ -235,6 +226,8 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
     policy = LinkPolicy.objects.filter(dataset=dataset).first()
     may_write = has_role(request.user, dataset.organisation, Role.MAINTAINER)
     is_member = has_role(request.user, dataset.organisation, Role.STAFF)
+    at_work = Job.objects.filter(kind__in=[panel.KIND, recorded.KIND], subject_id=version.pk, state__in=ALIVE)
+    jobs = {job.kind: job for job in at_work} if is_member else {}
     against = panels_comparable(request.user, version)
     old = panel_against(request.user, version, request.GET.get("against", ""))
     return {
@@ -242,11 +235,7 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
         "dataset": dataset,
         "comparison": versions_compare(old.version, version) if old and health else None,
         "against": list(against.values_list("version__name", flat=True)[:10]) if old else [],
-        "crumbs": [
-            ("Datasets", reverse("dataset_list")),
-            (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
-            (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
-        ],
+        "crumbs": version_crumbs(version),
         "health": health,
         "states": _states(health),
         "kinds": [(kind.label, it) for kind, it in health.strata.items()] if health else [],
@@ -257,9 +246,8 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
         **domains_context(request.user, version, is_member=is_member),
         "progress": _progress(version) if is_member and health else None,
         "found": links_found(version) if is_member else {},
-        "job": Job.objects.filter(kind=panel.KIND, subject_id=version.pk, state__in=ALIVE).first()
-        if is_member
-        else None,
+        "job": jobs.get(panel.KIND),
+        "recorded_job": jobs.get(recorded.KIND),
         **_content(version, health, policy, may_write=may_write),
         "panel_form": PanelForm(initial={"size": health.panel.size} if health else None),
         "budget_form": BudgetForm(initial={"daily_budget": policy.daily_budget}) if policy else None,

@@ -12,6 +12,7 @@ from expunge.clean import CleanResult, clean
 from expunge.copies import Copy, find_copy
 from expunge.lists import parse_entry
 from expunge.shards import ShardFile, find_shards
+from tests.expunge.formats import PARQUET, TEXT, make_rows, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,13 @@ CREATED = datetime(2026, 11, 23, 12, tzinfo=UTC)
 def shards_of(*paths: Path) -> list[ShardFile]:
     """The shards under these paths."""
     return find_shards(paths).shards
+
+
+def make_base(folder: Path) -> Path:
+    """A version of thirty rows under `folder`: a shard of Parquet in a folder of its own, and one of CSV."""
+    write_shard(folder / "base", "train/one", make_rows(20), PARQUET[0])
+    write_shard(folder / "base", "two", make_rows(10), TEXT[0])
+    return folder / "base"
 
 
 def copy_of(*paths: Path, **options: Any) -> Copy:

@@ -15,8 +15,8 @@ import pytest
 from expunge.manifest import read_keys, read_positions, read_release
 from expunge.signing import Signer, generate_keys
 from expunge.verify import verify_release
-from tests.expunge.formats import PARQUET, TEXT, make_rows, md5_of, plain_bytes, url_of, write_shard
-from tests.expunge.runs import CREATED, names_in, release_of
+from tests.expunge.formats import TEXT, make_rows, md5_of, plain_bytes, url_of, write_shard
+from tests.expunge.runs import CREATED, make_base, names_in, release_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,7 @@ CSV = TEXT[0]
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    write_shard(tmp_path / "base", "train/one", make_rows(20), PARQUET[0])
-    write_shard(tmp_path / "base", "two", make_rows(10), CSV)
-    return tmp_path / "base"
+    return make_base(tmp_path)
 
 
 def test_a_release_has_its_files_and_says_what_it_is(base: Path, tmp_path: Path) -> None:

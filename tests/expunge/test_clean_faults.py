@@ -16,7 +16,7 @@ from expunge.lists import parse_entry
 from expunge.locate import locate
 from expunge.shards import ShardFile
 from tests.expunge.formats import PARQUET, REQUIRED, TEXT, make_rows, url_of, write_shard
-from tests.expunge.runs import names_in, release_of
+from tests.expunge.runs import make_base, names_in, release_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,7 @@ CSV = TEXT[0]
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    write_shard(tmp_path / "base", "train/one", make_rows(20), PARQUET[0])
-    write_shard(tmp_path / "base", "two", make_rows(10), CSV)
-    return tmp_path / "base"
+    return make_base(tmp_path)
 
 
 def test_shards_of_equal_bytes_in_two_formats_are_refused(tmp_path: Path) -> None:

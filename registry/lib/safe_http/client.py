@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from contextlib import nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -22,6 +21,7 @@ from registry.lib.safe_http.results import (
     Stop,
     header_lines,
 )
+from registry.lib.safe_http.slots import Slots
 from registry.lib.safe_http.transfers import Transfers
 from registry.lib.safe_http.urls import check, redirected
 
@@ -76,8 +76,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._free = self._concurrency
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._slots = Slots(self._concurrency)
         self._resolver = Resolver(self._policy.name_servers)
         self._transfers = Transfers(self._policy, pool_size=_POOL * self._concurrency)
         return self
@@ -96,10 +95,8 @@ class Client:
 
         Raises nothing for what others do; OSError when this process cannot open more sockets.
         """
-        if self._free > 0:  # an asyncio.Semaphore would take two coroutines for this
-            self._free -= 1
-        else:
-            await self._slot()
+        if not self._slots.takes():
+            await self._slots.wait()
         began = monotonic()
         deadline = began + request.limits.total_seconds
         hops: list[Hop] = []
@@ -115,7 +112,7 @@ class Client:
                 logger.info("an outgoing request was refused: %s %s", stop.outcome, stop.rule)
             return Refused(stop.outcome, stop.rule, tuple(hops), monotonic() - began)
         finally:
-            self._give_back()
+            self._slots.leave()
         return Response(
             target.url,
             answer.status,
@@ -126,28 +123,6 @@ class Client:
             tuple(hops),
             monotonic() - began,
         )
-
-    async def _slot(self) -> None:
-        """Wait until a fetch that ends hands its slot on."""
-        mine = self._loop.create_future()
-        self._waiting.append(mine)
-        try:
-            await mine
-        except asyncio.CancelledError:
-            if mine.cancelled():
-                self._waiting.remove(mine)
-            else:  # it was ours already
-                self._give_back()
-            raise
-
-    def _give_back(self) -> None:
-        """Hand a slot to whoever waits longest, or keep it free."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._free += 1
 
     async def _follow(
         self,
@@ -226,19 +201,17 @@ class Client:
     async def _place(self, crowds: Crowds, address: str) -> float:
         """Wait for a place at an address, without a slot meanwhile; returns the seconds. Raises Stop where there is none."""
         began = monotonic()
-        self._give_back()
+        self._slots.leave()
         try:
             found = await crowds.wait(address)
         except asyncio.CancelledError:
-            self._free -= 1  # which `fetch` gives back again
+            self._slots.overdraw()  # for `fetch` leaves it again
             raise
         try:
-            if self._free > 0:
-                self._free -= 1
-            else:
-                await self._slot()
+            if not self._slots.takes():
+                await self._slots.wait()
         except asyncio.CancelledError:
-            self._free -= 1
+            self._slots.overdraw()
             if found:
                 crowds.leave(address)
             raise

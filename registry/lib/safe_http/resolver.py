@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 import pycares
 
 from registry.lib.safe_http.addresses import canonical
 from registry.lib.safe_http.results import Outcome, Stop
+from registry.lib.safe_http.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,8 +64,7 @@ class Resolver:
         self._name_servers = list(name_servers)
         self._known: dict[str, tuple[float, Addresses]] = {}
         self._asking: dict[str, asyncio.Task[Addresses]] = {}
-        self._free = IN_FLIGHT
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._slots = Slots(IN_FLIGHT)
         # c-ares remembers answers too, for up to an hour, and cannot be told otherwise: so a channel is used for
         # CACHE_SECONDS. The one before it is kept until its last questions are over.
         self._channels: list[_Channel] = []
@@ -105,7 +104,8 @@ class Resolver:
         return await asyncio.shield(task)
 
     async def _ask(self, host: str) -> Addresses:
-        await self._slot()
+        if not self._slots.takes():
+            await self._slots.wait()
         try:  # the time to wait for an answer begins when the name is asked for
             async with asyncio.timeout(LOOKUP_SECONDS):
                 found = await self._channel().lookup(host)
@@ -117,7 +117,7 @@ class Resolver:
             name = str(pycares.errno.errorcode.get(number, number)).removeprefix("ARES_E").lower()
             raise Stop(outcome, f"dns_{name}") from None
         finally:
-            self._give_back()
+            self._slots.leave()
         if len(found.nodes) > MAX_ANSWERS:
             raise Stop(Outcome.DNS_FAILURE, "dns_too_many_answers")
         if len(found.cnames) > MAX_ALIASES:
@@ -139,30 +139,6 @@ class Resolver:
         while len(self._known) >= CACHE_NAMES:
             del self._known[next(iter(self._known))]  # the one that was asked for first
         self._known[host] = time.monotonic() + seconds, addresses
-
-    async def _slot(self) -> None:
-        """Wait until fewer than IN_FLIGHT names are asked for."""
-        if self._free:
-            self._free -= 1
-            return
-        mine = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        try:
-            await mine
-        except asyncio.CancelledError:
-            if mine.cancelled():
-                self._waiting.remove(mine)
-            else:  # it was ours already
-                self._give_back()
-            raise
-
-    def _give_back(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._free += 1
 
     def _channel(self) -> _Channel:
         now = time.monotonic()

@@ -1,1 +1,1 @@
-"""API: how the links of a version stand, the hosts they lead to, and what a maintainer does about them."""
+"""API: how the links of a version stand, all together and one by one, the hosts they lead to, and what a maintainer does."""

@@ -14,7 +14,7 @@ from registry.accounts.models import Role
 from registry.accounts.requests import signed_in
 from registry.jobs.serializers import JobOut
 from registry.links import panel, services
-from registry.links.api.members import MembersView
+from registry.links.api.versions import MembersView
 from registry.links.content.selectors import content_consequence
 from registry.links.content.states import ContentChecks
 from registry.links.models import LinkPolicy

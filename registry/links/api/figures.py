@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
-from registry.datasets.selectors import version_list
+from registry.links.api.versions import VersionView
 from registry.links.comparison import panel_against, versions_compare
 from registry.links.models import Panel
 from registry.links.selectors import version_health
-from registry.links.serializers import HealthOut
+from registry.links.serializers import HealthOut, ShareOut
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -29,12 +27,8 @@ class PartOut(serializers.Serializer[Any]):
     dead = serializers.IntegerField()
 
 
-class ChangeOut(serializers.Serializer[Any]):
+class ChangeOut(ShareOut):
     """The new version's share less the old one's, from -1 to 1, with its 95 % interval."""
-
-    value = serializers.FloatField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
 
 
 class ComparisonOut(serializers.Serializer[Any]):
@@ -50,7 +44,7 @@ class ComparisonOut(serializers.Serializer[Any]):
     dead = ChangeOut()
 
 
-class VersionLinks(GenericAPIView[Panel]):
+class VersionLinks(VersionView[Panel]):
     """How the links of a version stand."""
 
     serializer_class = HealthOut
@@ -61,16 +55,15 @@ class VersionLinks(GenericAPIView[Panel]):
         summary="How the links of a version stand, with what that means for all of them",
         responses=HealthOut,
     )
-    def get(self, request: Request, slug: str, name: str) -> Response:
+    def get(self, _request: Request, **_address: str) -> Response:
         """Return the figures; 404 where no panel was drawn."""
-        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-        health = version_health(version)
+        health = version_health(self.version())
         if health is None:
             raise Http404
         return Response(HealthOut(health).data)
 
 
-class VersionLinkComparison(GenericAPIView[Panel]):
+class VersionLinkComparison(VersionView[Panel]):
     """A version's links compared with those of another version."""
 
     serializer_class = ComparisonOut
@@ -86,9 +79,9 @@ class VersionLinkComparison(GenericAPIView[Panel]):
         ],
         responses=ComparisonOut,
     )
-    def get(self, request: Request, slug: str, name: str) -> Response:
+    def get(self, request: Request, **_address: str) -> Response:
         """Compare; 404 where either version has no sample."""
-        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
+        version = self.version()
         panel = panel_against(request.user, version, request.query_params.get("against", ""))
         found = versions_compare(panel.version, version) if panel else None
         if found is None:

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.response import Response
 
-from registry.links.api.members import MembersView
+from registry.links.api.versions import MembersView
 from registry.links.filters import HostFilter
 from registry.links.hosts import host_facts, version_hosts
 from registry.links.models import Host, PanelRow

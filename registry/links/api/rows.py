@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.response import Response
 
-from registry.links.api.members import MembersView
+from registry.links.api.versions import MembersView
 from registry.links.filters import PanelRowFilter
 from registry.links.models import LinkPolicy, Observation, PanelRow
 from registry.links.outcomes import Outcome

@@ -14,7 +14,7 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 from registry.accounts.models import Role
 from registry.accounts.requests import signed_in
 from registry.datasets.models import Dataset
-from registry.links.api.members import MembersView
+from registry.links.api.versions import MembersView
 from registry.links.distributions.models import Distribution, DistributionKind
 from registry.links.distributions.selectors import places, warnings
 from registry.links.distributions.services import distribution_add, distribution_remove

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
-from expunge.keys import url_host
 from registry.accounts.models import Role
 from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
@@ -24,6 +23,7 @@ from registry.links.distributions.models import Distribution
 from registry.links.models import Host, Link, LinkPolicy
 from registry.links.schedule import links_due_now
 from registry.links.services import worker_wake
+from registry.links.strata import link_host
 from registry.links.turns import policy
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def distribution_add(
     url, digest = url.strip(), digest.strip().lower()
     if version.status == VersionStatus.DRAFT:
         raise Refused(f"{version} is a draft: nobody serves it yet.")
-    _check_url(url)
+    name = _host_of(url)
     if digest and (not _DIGEST.fullmatch(digest) or not _is_of(version, digest)):
         raise Refused(f"This digest is neither the root of {version} nor that of one of its shards.")
     if version.distributions.count() >= MAX_PLACES:
         raise Refused(f"At most {MAX_PLACES} places of a version are watched. Remove one first.")
     try:
         with transaction.atomic():
-            host, _ = Host.objects.get_or_create(name=url_host(url))
+            host, _ = Host.objects.get_or_create(name=name)
             key = hashlib.sha256(url.encode()).digest()
             link, _ = Link.objects.get_or_create(key=key, defaults={"url": url, "host": host})
             LinkPolicy.objects.get_or_create(dataset=dataset)
@@ -96,13 +96,16 @@ def distributions_check_now(*, actor: User, dataset: Dataset) -> int:
     return count
 
 
-def _check_url(url: str) -> None:
+def _host_of(url: str) -> str:
+    """The host that serves a place. Raises Refused for an address that the door would not ask for."""
     try:
-        target = check(url, policy())
+        check(url, policy())
     except Stop as stop:
         raise Refused(f"This address cannot be watched: {stop.rule.replace('_', ' ')}.") from None
-    if not url_host(url) or len(target.host) > 255:
+    host = link_host(url.encode())
+    if host is None:
         raise Refused("This address leads to no host.")
+    return host
 
 
 def _is_of(version: Version, digest: str) -> bool:

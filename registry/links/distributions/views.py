@@ -8,13 +8,11 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from registry.accounts.models import Role
 from registry.accounts.permissions import has_role, require_role
 from registry.datasets.models import Dataset
-from registry.datasets.selectors import version_list
 from registry.lib.errors import Refused
 from registry.lib.form_page import form_page
 from registry.links.distributions.models import DistributionKind
@@ -24,6 +22,7 @@ from registry.links.distributions.services import (
     distribution_remove,
     distributions_check_now,
 )
+from registry.links.pages import version_asked, version_crumbs
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class DistributionForm(forms.Form):
 @require_safe
 def version_distributions(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Where one version is served, and whether it still is."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     return render(request, _PAGE, _context(request.user, version) | {"form": DistributionForm()})
 
 
@@ -74,8 +73,7 @@ def version_distributions(request: HttpRequest, slug: str, name: str) -> HttpRes
 @require_http_methods(["POST"])
 def distribution_create(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Watch one more place."""
-    version = _version(request, slug, name)
-    require_role(request.user, version.dataset.organisation, Role.MAINTAINER)
+    version = version_asked(request, slug, name, Role.MAINTAINER)
     form = DistributionForm(request.POST)
 
     def act() -> HttpResponse:
@@ -96,7 +94,7 @@ def distribution_create(request: SignedIn, slug: str, name: str) -> HttpResponse
 @require_POST
 def distribution_forget(request: SignedIn, slug: str, name: str, pk: int) -> HttpResponse:
     """Watch a place no longer."""
-    version = _version(request, slug, name)
+    version = version_asked(request, slug, name)
     distribution = get_object_or_404(version.distributions, pk=pk)
     distribution_remove(actor=request.user, distribution=distribution)
     messages.success(request, "This place is not watched any more.")
@@ -124,10 +122,6 @@ def distributions_context(user: Viewer, dataset: Dataset) -> dict[str, Any]:
     return {"places": _told(found), "place_warnings": warnings(found)}
 
 
-def _version(request: HttpRequest, slug: str, name: str) -> Version:
-    return get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-
-
 def _context(user: Viewer, version: Version) -> dict[str, Any]:
     dataset = version.dataset
     found = places(user, dataset, version)
@@ -138,11 +132,7 @@ def _context(user: Viewer, version: Version) -> dict[str, Any]:
         "place_warnings": warnings(found),
         "may_write": has_role(user, dataset.organisation, Role.MAINTAINER),
         "is_member": has_role(user, dataset.organisation, Role.STAFF),
-        "crumbs": [
-            ("Datasets", reverse("dataset_list")),
-            (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
-            (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
-        ],
+        "crumbs": version_crumbs(version),
     }
 
 

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import django_filters
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.generics import ListAPIView
 from rest_framework.response import Response
 
-from registry.datasets.selectors import version_list
-from registry.links.api.members import MembersView
+from registry.links.api.versions import MembersView, VersionView
 from registry.links.domains.models import ChangeKind, Domain, DomainChange
 from registry.links.domains.selectors import DomainKind, domain_rows, version_domains
 
@@ -82,7 +80,7 @@ class DomainFilter(django_filters.FilterSet):  # type: ignore[misc]  # the packa
         fields = ["kind", "name"]
 
 
-class VersionDomains(GenericAPIView[Domain]):
+class VersionDomains(VersionView[Domain]):
     """How the domains behind the links of a version stand."""
 
     serializer_class = DomainHealthOut
@@ -93,10 +91,9 @@ class VersionDomains(GenericAPIView[Domain]):
         summary="How the domains behind a version's links stand, by kind of change",
         responses=DomainHealthOut,
     )
-    def get(self, request: Request, slug: str, name: str) -> Response:
+    def get(self, _request: Request, **_address: str) -> Response:
         """Return the counts; 404 where no panel leads to a domain."""
-        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-        health = version_domains(version)
+        health = version_domains(self.version())
         if health is None:
             raise Http404
         return Response(DomainHealthOut(health).data)

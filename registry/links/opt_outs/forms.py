@@ -6,6 +6,8 @@ from django import forms
 
 from expunge.keys import url_host
 
+MAX_NAME = 253  # characters, as many as DNS knows
+
 
 class AskForm(forms.Form):
     """Which host's robots.txt and opt-out file are to be read."""
@@ -29,6 +31,3 @@ class OptOutForm(forms.Form):
     """Whether an opt-out by hand holds for the hosts below, too."""
 
     subdomains = forms.BooleanField(required=False, label="And every host below it")
-
-
-MAX_NAME = 253  # characters, as many as DNS knows

@@ -31,8 +31,7 @@ from registry.links.models import Host, Link, PanelRow, RobotsFile
 from registry.links.opt_outs.files import LIMITS, PATH, SUBDOMAINS, read_opt_out
 from registry.links.outcomes import Outcome
 from registry.links.robots import origin_of
-from registry.links.schedule import Batch, hosts_take, links_set
-from registry.links.schedule import batch_record as leases_end
+from registry.links.schedule import Batch, batch_release, hosts_take, links_set
 from registry.links.states import LinkState
 from registry.links.turns import Round, Turn, policy
 
@@ -102,7 +101,7 @@ def opt_outs_read() -> int:
     try:
         said = asyncio.run(_read({host: _addresses(host) for host in hosts.values()}))
     finally:
-        leases_end(batch, [])
+        batch_release(batch)
     Host.objects.filter(name__in=said).update(opt_out_read_at=timezone.now())
     out = {name: lines for name, lines in said.items() if lines is not None}
     for name, lines in out.items():

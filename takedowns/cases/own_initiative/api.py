@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
-from rest_framework.views import APIView
 
-from registry.accounts.models import Role
-from registry.accounts.permissions import require_role
 from registry.accounts.requests import signed_in
-from registry.datasets.selectors import version_list
+from registry.links.api.versions import MembersView
+from registry.links.models import Panel
 from takedowns.cases.own_initiative.selectors import Finding, preview
 from takedowns.cases.own_initiative.services import own_initiative_open
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
-
-    from registry.datasets.models import Version
 
 
 class FindingIn(serializers.Serializer[Any]):
@@ -66,19 +60,17 @@ class CaseOpenedOut(serializers.Serializer[Any]):
     number = serializers.CharField()
 
 
-class OwnInitiative(APIView):
+class OwnInitiative(MembersView[Panel]):
     """What the checks of a version's links found, as a case."""
-
-    permission_classes = [IsAuthenticated]
 
     @extend_schema(
         operation_id="own_initiative_preview",
         summary="Dead or replaced links of a version, as a case would name them (staff)",
         responses=FindingOut,
     )
-    def get(self, request: Request, slug: str, name: str, finding: str) -> Response:
+    def get(self, _request: Request, finding: str, **_address: str) -> Response:
         """Count the links, and their rows in every version; `finding` is `dead` or `replaced`."""
-        return Response(FindingOut(preview(self._version(request, slug, name), _finding(finding))).data)
+        return Response(FindingOut(preview(self.version(), _finding(finding))).data)
 
     @extend_schema(
         operation_id="own_initiative_open",
@@ -91,9 +83,9 @@ class OwnInitiative(APIView):
             ),
         },
     )
-    def post(self, request: Request, slug: str, name: str, finding: str) -> Response:
+    def post(self, request: Request, finding: str, **_address: str) -> Response:
         """Report them on our own initiative; refused if anything changed since the preview."""
-        version, found = self._version(request, slug, name), _finding(finding)
+        version, found = self.version(), _finding(finding)
         given = FindingIn(data=request.data)
         given.is_valid(raise_exception=True)
         case = own_initiative_open(
@@ -104,11 +96,6 @@ class OwnInitiative(APIView):
             seen=given.validated_data["preview"],
         )
         return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
-
-    def _version(self, request: Request, slug: str, name: str) -> Version:
-        version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-        require_role(signed_in(request), version.dataset.organisation, Role.STAFF)
-        return version
 
 
 def _finding(value: str) -> Finding:

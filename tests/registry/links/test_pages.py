@@ -80,7 +80,7 @@ def test_a_page_costs_the_same_whatever_the_panel(
     client: Client, version: Version, maintainer: User, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     client.force_login(maintainer)
-    with django_assert_max_num_queries(21):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
         client.get(page(version))
 
 

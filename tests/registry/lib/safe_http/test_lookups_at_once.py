@@ -119,7 +119,7 @@ def test_who_gives_up_waiting_takes_nobodys_room(names: NameServer, monkeypatch:
         await asyncio.gather(first, second, return_exceptions=True)
         names.silent = False
         assert await last == ("8.8.8.8",)
-        assert resolver._free == 1
+        assert resolver._slots._free == 1
         await resolver.close()
 
     asyncio.run(run())

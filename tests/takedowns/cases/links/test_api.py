@@ -7,9 +7,8 @@ from django.utils import timezone
 
 from registry.accounts.models import Role
 from registry.links.models import Link
-from registry.links.panel import panel_draw
-from tests.factories import make_member, make_organisation, run_jobs
-from tests.factories_takedowns import make_case, make_category, make_dataset_of
+from tests.factories import make_member, make_organisation
+from tests.factories_takedowns import make_case, make_category, make_watched
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -25,9 +24,7 @@ DEAD = "https://img.example.com/1.jpg"
 @pytest.fixture
 def version(team: Team) -> Version:
     make_category("dead_link")
-    _, version = make_dataset_of(team)
-    panel_draw(actor=team.maintainer, version=version, size=100)
-    run_jobs()
+    version = make_watched(team)
     Link.objects.filter(url=DEAD).update(
         state="dead", failures=3, outcome="gone", status=410, checked_at=timezone.now()
     )

@@ -9,12 +9,11 @@ from django.utils import timezone
 
 from registry.links.content.models import LinkContent
 from registry.links.models import Link
-from registry.links.panel import panel_draw
 from takedowns.cases.links.selectors import case_links
 from takedowns.cases.own_initiative.selectors import Finding, preview
 from takedowns.cases.selectors import case_items
-from tests.factories import make_dataset, run_jobs
-from tests.factories_takedowns import make_case, make_dataset_of, make_report
+from tests.factories import make_dataset
+from tests.factories_takedowns import make_case, make_report, make_watched
 
 if TYPE_CHECKING:
     from registry.datasets.models import Version
@@ -29,9 +28,7 @@ SHA256 = "5e" * 32
 @pytest.fixture(params=["first", "last"])
 def version(team: Team, request: pytest.FixtureRequest) -> Version:
     """Two dead links, one of which once gave what has this hash: when it was read first, or last."""
-    _, version = make_dataset_of(team)
-    panel_draw(actor=team.maintainer, version=version, size=100)
-    run_jobs()
+    version = make_watched(team)
     Link.objects.update(state="alive", checked_at=timezone.now())
     Link.objects.filter(url__in=DEAD).update(state="dead", failures=3)
     facts = {"kind": "image", "length": 9, "prefix": "00" * 32, "pdq": None, "etag": "", "modified": ""}

@@ -7,13 +7,11 @@ import pytest
 from django.utils import timezone
 
 from registry.links.models import Link
-from registry.links.panel import panel_draw
 from registry.links.priorities import Priority, due_since, links_prioritise
 from registry.links.services import links_review
 from takedowns.cases.links.priorities import rows_triaged
 from takedowns.cases.models import Case
-from tests.factories import run_jobs
-from tests.factories_takedowns import make_case, make_category, make_dataset_of, make_removal
+from tests.factories_takedowns import make_case, make_category, make_removal, make_watched
 
 if TYPE_CHECKING:
     from registry.datasets.models import Version
@@ -26,9 +24,7 @@ URL = "https://img.example.com/1.jpg"
 
 @pytest.fixture
 def version(team: Team) -> Version:
-    _, version = make_dataset_of(team)
-    panel_draw(actor=team.maintainer, version=version, size=100)
-    run_jobs()
+    version = make_watched(team)
     Link.objects.update(checked_at=timezone.now(), due_at=timezone.now() + timedelta(days=7))
     return version
 

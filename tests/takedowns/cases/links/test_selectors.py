@@ -7,12 +7,11 @@ from django.utils import timezone
 
 from registry.accounts.models import Role
 from registry.links.models import Link
-from registry.links.panel import panel_draw
 from takedowns.cases import services
 from takedowns.cases.links.selectors import MOST_SHOWN, case_links
 from takedowns.cases.selectors import case_items
-from tests.factories import make_member, make_organisation, run_jobs
-from tests.factories_takedowns import make_case, make_dataset_of, make_proposed
+from tests.factories import make_member, make_organisation
+from tests.factories_takedowns import make_case, make_dataset_of, make_proposed, make_watched
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -30,9 +29,7 @@ URL = "https://img.example.com/{}.jpg"
 @pytest.fixture
 def version(team: Team) -> Version:
     """Ten rows of one host, all of them in the panel: all dead but the first, which is alive."""
-    _, version = make_dataset_of(team)
-    panel_draw(actor=team.maintainer, version=version, size=100)
-    run_jobs()
+    version = make_watched(team)
     now = timezone.now()
     Link.objects.update(state="dead", failures=3, outcome="not_found", status=404, checked_at=now)
     Link.objects.filter(url=URL.format(0)).update(state="alive", failures=0, outcome="ok", status=200)

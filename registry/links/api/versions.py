@@ -1,4 +1,4 @@
-"""What the views for members have in common: the version in their address, and who may ask."""
+"""What views of a version have in common: the version in their address, and who may ask."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 M_co = TypeVar("M_co", bound="Model", covariant=True)
 
 
-class MembersView(GenericAPIView[M_co]):
-    """A view of one version (`slug`, `name`) for members of its organisation with at least `role`."""
+class VersionView(GenericAPIView[M_co]):
+    """A view of one version (`slug`, `name`), for whoever may see it."""
+
+    def version(self) -> Version:
+        """Return the version; 404 for whoever may not see it."""
+        address = {"dataset__slug": self.kwargs["slug"], "name": self.kwargs["name"]}
+        return get_object_or_404(version_list(self.request.user), **address)
+
+
+class MembersView(VersionView[M_co]):
+    """A view of one version for members of its organisation with at least `role`."""
 
     permission_classes = [IsAuthenticated]
     role = Role.STAFF
 
     def version(self) -> Version:
         """Return the version; 404 for whoever may not see it, and 403, whatever else was sent, without the role."""
-        user = self.request.user
-        version = get_object_or_404(
-            version_list(user), dataset__slug=self.kwargs["slug"], name=self.kwargs["name"]
-        )
-        require_role(user, version.dataset.organisation, self.role)
+        version = super().version()
+        require_role(self.request.user, version.dataset.organisation, self.role)
         return version

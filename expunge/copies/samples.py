@@ -16,7 +16,7 @@ from expunge.copies.cells import SampleCells, read_meta
 from expunge.copies.img2dataset import KEY, SourceKeys
 from expunge.errors import UsageError
 from expunge.keys import ROLE_OF, Role
-from expunge.shards import NO_ROWS, Column, ShardFile, bind_columns, open_shard
+from expunge.shards import NO_ROWS, Column, ShardFile, bind_columns, bind_shard, open_shard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,9 +167,7 @@ def binding_of(search: Search, manifest: ShardFile | None) -> Binding:
     """The columns of a manifest by role; none without one."""
     if manifest is None:
         return {}
-    return bind_columns(
-        open_shard(replace(manifest, may_be_empty=True)).columns, search.columns, search.hints
-    )
+    return bind_shard(open_shard(replace(manifest, may_be_empty=True)), search.columns, search.hints)
 
 
 def _rows_by_key(manifest: ShardFile | None, binding: Binding) -> tuple[dict[str, int], set[str]]:

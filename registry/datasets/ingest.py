@@ -23,7 +23,7 @@ from django.db import transaction
 from expunge.keyed import KeyedBatch
 from expunge.keys import Role as KeyRole
 from expunge.manifest import version_root
-from expunge.shards import ShardFacts, bind_columns, check_binding, open_shard
+from expunge.shards import ShardFacts, bind_shard, check_binding, open_shard
 from expunge.shards.source import row_format
 from registry.auditlog.services import audit_append
 from registry.datasets import store
@@ -159,7 +159,7 @@ def _read_one(
 ) -> tuple[ShardFacts, Binding]:
     """Read one shard whole, and index its keys unless a version before held it; returns which column carries what."""
     shard = open_shard(file)
-    binding = bind_columns(shard.columns, columns)
+    binding = bind_shard(shard, columns)
     check_binding(shard, binding)
     digest = shard.digest()
     read.append(digest)

@@ -82,7 +82,7 @@ class Comparison:
 
 
 def panels_comparable(user: Viewer, version: Version) -> QuerySet[Panel]:
-    """Panels of other versions of the dataset that the user may see, the version that comes before it first."""
+    """Panels of other versions of the dataset that the user may see, the newest version first."""
     return (
         Panel.objects.visible_to(user)
         .filter(version__dataset=version.dataset, drawn_at__isnull=False)

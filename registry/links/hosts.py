@@ -61,8 +61,8 @@ def host_facts(user: Viewer, name: str) -> HostFacts | None:
     answered = host.links.filter(status__gt=0).aggregate(at=Max("checked_at"))["at"]
     robots = list(host.robots_files.defer("text").order_by("origin"))
     known = [at for at in (answered, *(file.asked_at for file in robots)) if at is not None]
-    member = links.filter(panel_rows__panel__version__dataset__organisation__in=organisations_of(user))
-    if not found["links"] or not (known or host.opted_out_at or member.exists()):
+    own = PanelRow.objects.visible_to(user).filter(link__host=host)
+    if not found["links"] or not (known or host.opted_out_at or own.exists()):
         return None
     return HostFacts(host=host, robots=robots, answered_at=max(known, default=None), **found)
 
@@ -99,9 +99,8 @@ def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
     Excluded links are in none of the numbers.
     """
     return (
-        PanelRow.objects.filter(
-            panel__version=version, panel__version__dataset__organisation__in=organisations_of(user)
-        )
+        PanelRow.objects.visible_to(user)
+        .filter(panel__version=version)
         .exclude(link__state=LinkState.EXCLUDED)
         .values(host=F("link__host__name"))
         .annotate(

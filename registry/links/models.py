@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
+from registry.accounts.permissions import organisations_of
 from registry.datasets.models import Version
 from registry.links.content.states import ContentChecks
 from registry.links.outcomes import Outcome
@@ -183,6 +184,14 @@ class Panel(models.Model):
         return f"panel of {self.version}"
 
 
+class PanelRowQuerySet(models.QuerySet["PanelRow"]):
+    """Rows of panels, and who may see them one by one; figures of a version are for whoever may see that."""
+
+    def visible_to(self, user: Viewer) -> PanelRowQuerySet:
+        """Those of the versions of the user's own organisations."""
+        return self.filter(panel__version__dataset__organisation__in=organisations_of(user))
+
+
 class PanelRow(models.Model):
     """One link of a panel, at the first row of the version that holds it."""
 
@@ -194,6 +203,8 @@ class PanelRow(models.Model):
     hashes = models.JSONField(
         default=dict, help_text="Of its content, as the dataset recorded them: hex by kind of key"
     )
+
+    objects = PanelRowQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Case, Count, OuterRef, Subquery, Value, When
 from django.utils import timezone
 
-from registry.accounts.permissions import organisations_of
 from registry.datasets.models import VersionShard
-from registry.datasets.selectors import version_list
 from registry.links.content.states import Evidence
 from registry.links.content.store import recorded_keys
 from registry.links.exclusion import excluded_links, excluded_urls
@@ -95,13 +93,16 @@ def version_row(user: Viewer, version: Version, link: int) -> PanelRow | None:
 
 
 def link_versions(user: Viewer, row: PanelRow) -> QuerySet[PanelRow]:
-    """Rows of the same link in panels of all versions of the organisation that the user may see, newest version first."""
+    """Rows of the same link in panels of all versions of the row's organisation, for members; the newest version first."""
     organisation = row.panel.version.dataset.organisation_id
-    versions = version_list(user).filter(
-        dataset__organisation=organisation, dataset__organisation__in=organisations_of(user)
+    rows = PanelRow.objects.visible_to(user).filter(
+        link=row.link_id, panel__version__dataset__organisation=organisation
     )
-    rows = PanelRow.objects.filter(link=row.link_id, panel__version__in=versions).annotate(path=_path())
-    return rows.select_related("panel__version__dataset").order_by("-panel__version__dated", "pk")
+    return (
+        rows.annotate(path=_path())
+        .select_related("panel__version__dataset")
+        .order_by("-panel__version__dated", "pk")
+    )
 
 
 def link_history(link: Link) -> QuerySet[Observation]:

@@ -13,7 +13,6 @@ import numpy as np
 from django.conf import settings
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q
 
-from registry.accounts.permissions import organisations_of
 from registry.links.content.selectors import content_is, with_content
 from registry.links.content.states import ContentState
 from registry.links.domains.takeovers import rows_taken_over
@@ -117,9 +116,7 @@ def panel_rows(user: Viewer, version: Version) -> QuerySet[PanelRow]:
     Each has `ownership_changed`: whether its domain changed hands after the rows were collected.
     """
     taken_over = Exists(rows_taken_over().filter(pk=OuterRef("pk")))
-    rows = PanelRow.objects.filter(
-        panel__version=version, panel__version__dataset__organisation__in=organisations_of(user)
-    )
+    rows = PanelRow.objects.visible_to(user).filter(panel__version=version)
     return (
         with_content(rows)
         .exclude(link__state=LinkState.EXCLUDED)

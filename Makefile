@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 ONCE ?=
 export ONCE
 
-.PHONY: help demo run test lint fuzz bench bench-full system-packages clean
+.PHONY: help demo run test coverage lint fuzz bench bench-full system-packages clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -21,11 +21,16 @@ demo: .venv/server.stamp  ## Run the main job on generated data, then leave the 
 run: .venv/server.stamp  ## Serve the site, without demo data
 	@exec $(BIN)/python manage.py serve
 
-# Three at once on two cores: many tests wait, for a second between two requests to a host for instance.
+# Four at once on two cores: many tests wait, for a second between two requests to a host for instance. Many start
+# processes, so modules are compiled once, also where PYTHONDONTWRITEBYTECODE is set.
 test: .venv/tools.stamp system-packages  ## Run all tests, on servers of their own
-	@$(BIN)/python -m pytest -n 3 --cov --cov-report=
+	@$(BIN)/python -m compileall -q expunge registry takedowns
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
+
+coverage: .venv/tools.stamp system-packages  ## Run all tests and say which lines of the engine and of services none ran
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --cov --cov-report=
 	@$(BIN)/python -m coverage report --skip-covered --include='expunge/*'
-	@$(BIN)/python -m coverage report --skip-covered --include='registry/*/services*,registry/*/services/*,takedowns/*/services*,takedowns/*/services/*'
+	@$(BIN)/python -m coverage report --skip-covered --include='registry/*services*,takedowns/*services*'
 
 lint: .venv/tools.stamp  ## Check style, types, layers, migrations, deployment settings and the API's description
 	@$(BIN)/ruff check .

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -29,6 +27,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from measure import Figures, Goal, Job, finish, median, parse_options
+from scripted import serve
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = 200
@@ -101,53 +100,14 @@ ANSWER = (
 )
 
 
-def address_of(question: bytes) -> bytes:
-    """What the name server answers: h258.example.com is 127.1.1.2, and so on; none has an IPv6 address."""
-    end = question.index(b"\0", 12) + 5
-    is_a = question[end - 4 : end - 2] == b"\0\1"
-    number = int(question[14 : 13 + question[12]]) + (0x7F01 << 16)
-    answer = struct.pack(">HHHIHI", 0xC00C, 1, 1, 300, 4, number) if is_a else b""
-    head = question[:2] + struct.pack(">HHHHH", 0x8580, 1, is_a, 0, 0)
-    return head + question[12:end] + answer
+def answer(asked: bytes) -> bytes:
+    """One answer for each request."""
+    return ANSWER * asked.count(b"\r\n\r\n")
 
 
-def serve() -> None:
-    """Both servers in one loop; prints their ports, and ends with its standard input.
-
-    As little as a server can be, for whoever waits for it works in smaller steps: a request is short and comes whole, and
-    its answer fits into the socket's buffer.
-    """
-    web = socket.create_server(("0.0.0.0", 0), backlog=4096)
-    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    names.bind(("127.0.0.1", 0))
-    print(web.getsockname()[1], names.getsockname()[1], flush=True)
-    ready = select.epoll()
-    for one in (web, names, sys.stdin):
-        ready.register(one, select.EPOLLIN)
-    connections: dict[int, socket.socket] = {}
-    while True:
-        for descriptor, _ in ready.poll():
-            if descriptor == web.fileno():
-                connection, _peer = web.accept()
-                connections[connection.fileno()] = connection
-                ready.register(connection, select.EPOLLIN)
-            elif descriptor == names.fileno():
-                question, peer = names.recvfrom(4096)
-                names.sendto(address_of(question), peer)
-            elif descriptor not in connections:
-                return
-            elif asked := received(connections[descriptor]):
-                connections[descriptor].send(ANSWER * asked.count(b"\r\n\r\n"))
-            else:
-                connections.pop(descriptor).close()
-
-
-def received(connection: socket.socket) -> bytes:
-    """What has come; nothing where the client hung up."""
-    try:
-        return connection.recv(1 << 16)
-    except ConnectionError:
-        return b""
+def address(number: int) -> bytes:
+    """That of h258.example.com is 127.1.1.2, and so on."""
+    return struct.pack(">I", number + (0x7F01 << 16))
 
 
 def run(python: str, script: str, kind: str, numbers: list[int]) -> Figures | None:
@@ -223,7 +183,7 @@ def compare(kind: str, numbers: list[int], rounds: int) -> Job:
 def main() -> None:
     """Start the servers, measure, and end them."""
     if sys.argv[1:] == ["--serve"]:
-        serve()
+        serve(answer, address)
         return
     options = parse_options(__doc__, rows=10_000, full=20_000, rounds=3, full_rounds=5)
     server = subprocess.Popen(

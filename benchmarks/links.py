@@ -12,11 +12,9 @@ where one came too early or a link was not asked.
 
 from __future__ import annotations
 
-import asyncio
 import json
+import math
 import os
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -28,15 +26,18 @@ from typing import TYPE_CHECKING
 
 import psutil
 from measure import Figures, Goal, Job, finish, parse_options
+from scripted import serve
 from server import ROOT, server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PER_HOST = 2
-ADDRESSES = 200
-WORKERS = 4
+ADDRESSES = 2_000  # one of them is asked but 20 times a second
+WORKERS = 12
 LONGEST = 3_600
+EACH = 0.5  # seconds between two looks
+WAKES = 10  # looks
 POLITE = 0.99  # of a second, by the server's clock
 
 FOUND = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n"
@@ -55,58 +56,29 @@ ANALYZE;
 """
 
 
-class Web(asyncio.Protocol):
-    """Many hosts, none of which has a robots.txt; keeps when each was asked."""
+class Log:
+    """What the hosts were asked, none of which has a robots.txt."""
 
-    asked: dict[bytes, float] = {}  # one log for all connections
-    links = 0
-    closest = 1e9
+    def __init__(self) -> None:
+        self.links = 0
+        self.closest = math.inf  # seconds between two requests of a host
+        self._asked: dict[bytes, float] = {}
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is one
-        """Remember where to answer."""
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """One short request, come whole."""
+    def answer(self, asked: bytes) -> bytes:
+        """Answer one short request."""
         now = time.monotonic()
-        host = data[data.index(b"\r\nHost: ") + 8 :].split(b"\r\n", 1)[0]
-        Web.closest = min(Web.closest, now - self.asked.get(host, -1e9))
-        self.asked[host] = now
-        robots = b" /robots.txt " in data[:24]
-        Web.links += not robots
-        self.transport.write(NONE if robots else FOUND)
+        host = asked[asked.index(b"\r\nHost: ") + 8 :].split(b"\r\n", 1)[0]
+        self.closest = min(self.closest, now - self._asked.get(host, -math.inf))
+        self._asked[host] = now
+        if b" /robots.txt " in asked[:24]:
+            return NONE
+        self.links += 1
+        return FOUND
 
 
-async def serve() -> None:
-    """The web and the name server; prints their ports, and the log when its standard input ends."""
-    loop = asyncio.get_running_loop()
-    web = await loop.create_server(Web, "0.0.0.0", 0, backlog=4096)
-    names, _ = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
-    # Thousands of questions come at once; what does not fit is lost, and asked again a second later.
-    names.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 26)
-    print(web.sockets[0].getsockname()[1], names.get_extra_info("sockname")[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-    print(json.dumps([Web.links, Web.closest]), flush=True)
-
-
-class Names(asyncio.DatagramProtocol):
-    """The hosts share some addresses, as many do in a rented server; none has an IPv6 address."""
-
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override] # it is one
-        """Remember where to answer."""
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Repeat the question and answer it: h258.example.com is 127.1.0.58."""
-        end = data.index(b"\0", 12) + 5
-        is_a = data[end - 4 : end - 2] == b"\0\1"
-        number = data[14 : 13 + data[12]]
-        if not number.isdigit():  # of somebody else, who thinks that another server is still here
-            return
-        address = bytes((127, 1, 0, int(number) % ADDRESSES))
-        answer = struct.pack(">HHHIH", 0xC00C, 1, 1, 300, 4) + address if is_a else b""
-        head = data[:2] + struct.pack(">HHHHH", 0x8580, 1, is_a, 0, 0)
-        self.transport.sendto(head + data[12:end] + answer, addr)
+def address(number: int) -> bytes:
+    """The hosts share some addresses, as many do in a rented server: that of h258.example.com is 127.1.1.2."""
+    return bytes((127, 1, *divmod(number % ADDRESSES, 256)))
 
 
 def workers(environment: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
@@ -148,8 +120,9 @@ def watch(
         if time.perf_counter() - began > LONGEST:
             sys.exit("not done within the hour")
         for child in pool.children(recursive=True):
-            peak = max(peak, child.memory_info().rss)
-        time.sleep(0.5)
+            with suppress(psutil.NoSuchProcess):  # one that made room for another
+                peak = max(peak, child.memory_info().rss)
+        time.sleep(EACH)
     parts = {f"CPU of {name}": seconds - before[name] for name, seconds in used().items()}
     return {"wall": time.perf_counter() - began, "cpu": sum(parts.values()), "peak": peak, **parts}
 
@@ -170,7 +143,7 @@ def servers_of(folder: Path) -> dict[str, list[psutil.Process]]:
 
 def check(links: int, folder: Path, port: int, dns: int) -> Figures:
     """Check that many links, all of which are due."""
-    targets = ",".join(f"127.1.0.{n}:{port}" for n in range(ADDRESSES))
+    targets = ",".join(f"127.1.{n >> 8}.{n & 255}:{port}" for n in range(ADDRESSES))
     settings = {
         "LINKS_BATCHES": str(WORKERS),
         "LINKS_TEST_TARGETS": targets,
@@ -184,6 +157,7 @@ def check(links: int, folder: Path, port: int, dns: int) -> Figures:
         from registry.accounts.models import Organisation
         from registry.datasets.models import Dataset, Shard, Version
         from registry.links.models import Host, Link, LinkPolicy, Observation, Panel
+        from registry.links.schedule import is_anything_due
         from registry.links.tasks import links_check
 
         organisation = Organisation.objects.create(slug="bench", name="Bench")
@@ -204,12 +178,21 @@ def check(links: int, folder: Path, port: int, dns: int) -> Figures:
         pool = workers(environment, folder)
         try:
             time.sleep(5)  # the pool is there
-            for _ in range(WORKERS):
-                links_check.apply_async()
-            left = Host.objects.filter(
-                due_at__lte=begin
-            )  # by an index: looking takes no time from what is measured
-            figures = watch(psutil.Process(pool.pid), servers_of(folder), lambda: not left.exists())
+            wakes = 0
+            # By an index: looking takes no time from what is measured.
+            left = Host.objects.filter(due_at__lte=begin)
+
+            def is_done() -> bool:
+                """Whether nothing is left; as beat does, wakes who may have ended when all that was left had to rest."""
+                nonlocal wakes
+                if not left.exists():
+                    return True
+                for _ in range(WORKERS if wakes % WAKES == 0 and is_anything_due() else 0):
+                    links_check.apply_async(expires=WAKES * EACH)
+                wakes += 1
+                return False
+
+            figures = watch(psutil.Process(pool.pid), servers_of(folder), is_done)
         finally:
             pool.terminate()
             pool.wait(30)
@@ -222,7 +205,9 @@ def check(links: int, folder: Path, port: int, dns: int) -> Figures:
 def main() -> None:
     """Start the server, check, and hold its log against what is polite."""
     if sys.argv[1:] == ["--serve"]:
-        asyncio.run(serve())
+        log = Log()
+        serve(log.answer, address)
+        print(json.dumps([log.links, log.closest]), flush=True)
         return
     options = parse_options(__doc__, rows=10_000, full=1_000_000, rounds=1)
     asked = subprocess.Popen(

@@ -7,9 +7,10 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init
 from django.conf import settings
 
+from expunge.keys import registrable_domain
 from registry.lib.broker_loss import outlive_the_broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
@@ -81,6 +82,12 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
 
 
 app.conf.beat_schedule = beat_schedule()
+
+
+@worker_init.connect
+def load_what_processes_share(**_signal: Any) -> None:
+    """Read the public suffix list before worker processes are forked: each of them would, in a tenth of a second."""
+    registrable_domain("example.com")
 
 
 @worker_process_init.connect

@@ -4,7 +4,7 @@ from registry.accounts.models import ApiKey, FailedSignIn, Membership, Organisat
 from registry.auditlog.models import AuditEntry
 from registry.datasets.models import Dataset, LineageEdge, Shard, Version, VersionDiff, VersionShard
 from registry.jobs.models import Job
-from registry.links.content.models import HostSignature, LinkContent
+from registry.links.content.models import LinkContent, OriginSignature
 from registry.links.distributions.models import Distribution
 from registry.links.domains.models import Domain, DomainChange, DomainHost, Registry, Takeover
 from registry.links.models import Host, Link, LinkPolicy, Observation, Panel, PanelRow
@@ -19,7 +19,6 @@ __all__ = [
     "DomainHost",
     "FailedSignIn",
     "Host",
-    "HostSignature",
     "Job",
     "LineageEdge",
     "Link",
@@ -28,6 +27,7 @@ __all__ = [
     "Membership",
     "Observation",
     "Organisation",
+    "OriginSignature",
     "Panel",
     "PanelRow",
     "Registry",

@@ -134,6 +134,11 @@ if LINKS_TEST_TARGETS and MODE == "production":
 # --- Checking links (registry/links) -------------------------------------------------------------------------------------
 # Batches under way at once, over all workers. Each takes a worker process for up to five minutes.
 LINKS_BATCHES = env.int("LINKS_BATCHES", 1, validate=validate.Range(min=0))
+# After so long the hosts of a worker that died are another's. Batches renew theirs, so they may last longer. No request
+# takes longer than a quarter of it: else two workers might ask one host.
+LINKS_LEASE_SECONDS = env.int(
+    "LINKS_LEASE_SECONDS", 120, validate=validate.Range(min=80 if MODE == "production" else 1)
+)
 LINKS_KEEP_MONTHS = env.int("LINKS_KEEP_MONTHS", 13, validate=validate.Range(min=1))
 # From where links are asked, for those who read the figures: a host may be dead from one country only.
 LINKS_VANTAGE = env.str("LINKS_VANTAGE", "") or "this site's server"

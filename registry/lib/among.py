@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 def among_ids(column: str, ids: Iterable[int]) -> Func:
     """The condition that an integer `column`, perhaps of a related model, is one of `ids`."""
-    return _among(column, "bigint", map(str, ids))
+    return _among(column, "bigint", f"{{{','.join(map(str, ids))}}}")
 
 
 def among_bytes(column: str, values: Iterable[bytes]) -> Func:
     """The condition that a binary `column` is one of `values`."""
-    return _among(column, "bytea", (rf'"\\x{value.hex()}"' for value in values))
+    return _among(column, "bytea", bytes_array(values))
 
 
-def _among(column: str, kind: str, written: Iterable[str]) -> Func:
-    """`written` are values as they stand in the text of a PostgreSQL array."""
-    array = Value(f"{{{','.join(written)}}}", output_field=TextField())
+def bytes_array(values: Iterable[bytes]) -> str:
+    """The text of a PostgreSQL array of these values, to be cast to bytea[]; which psycopg is slow to write."""
+    return "{" + ",".join([rf'"\\x{value.hex()}"' for value in values]) + "}"
+
+
+def _among(column: str, kind: str, written: str) -> Func:
+    """`written` is the text of a PostgreSQL array."""
+    array = Value(written, output_field=TextField())
     return Func(
         F(column),
         array,

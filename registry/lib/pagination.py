@@ -31,13 +31,21 @@ class Pages(PageNumberPagination):
 
 @overload
 def page_of(
-    request: HttpRequest, rows: QuerySet[M, Any], size: int = ..., *, param: str = ...
-) -> Page[M]: ...
+    request: HttpRequest, rows: QuerySet[M, T], size: int = ..., *, param: str = ..., count: int | None = ...
+) -> Page[T]: ...
 @overload
-def page_of(request: HttpRequest, rows: Sequence[T], size: int = ..., *, param: str = ...) -> Page[T]: ...
-def page_of(request: HttpRequest, rows: Any, size: int = PAGE_SIZE, *, param: str = "page") -> Page[Any]:
+def page_of(
+    request: HttpRequest, rows: Sequence[T], size: int = ..., *, param: str = ..., count: int | None = ...
+) -> Page[T]: ...
+def page_of(
+    request: HttpRequest, rows: Any, size: int = PAGE_SIZE, *, param: str = "page", count: int | None = None
+) -> Page[Any]:
     """The page of `rows` that `?page=` asks for; the first or last one where the number makes no sense.
 
-    A page with several lists names the `param` of each, as its `pager` tag does.
+    A page with several lists names the `param` of each, as its `pager` tag does. Who knows how many rows there are says so
+    by `count`, and they are not counted.
     """
-    return Paginator(rows, size).get_page(request.GET.get(param))
+    pages = Paginator(rows, size)
+    if count is not None:
+        pages.count = count  # a cached property, which may be set
+    return pages.get_page(request.GET.get(param))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
-from registry.links.models import LinkPolicy, PanelRow
+from registry.links.models import OUT_OF_USE, LinkPolicy, PanelRow
 from registry.links.schedule import NOW
 from registry.links.states import LinkState
 
@@ -44,7 +44,7 @@ def version_checking(version: Version) -> Checking:
     hosts = [(host["left"], host["delay"]) for host in by_host]
     left = sum(count for count, _ in hosts)
     policy = LinkPolicy.objects.filter(dataset=version.dataset_id).first()
-    why_not = _why_not(policy) if left else ""
+    why_not = _why_not(version, policy) if left else ""
     return Checking(
         links=rows.count(),
         left=left,
@@ -53,7 +53,9 @@ def version_checking(version: Version) -> Checking:
     )
 
 
-def _why_not(policy: LinkPolicy | None) -> str:
+def _why_not(version: Version, policy: LinkPolicy | None) -> str:
+    if version.status in OUT_OF_USE:
+        return f"This version is {version.get_status_display().lower()}: its links are not asked any more."
     if policy is None or policy.paused_at:
         return "Paused: nothing is asked before somebody resumes it."
     if policy.day == timezone.now().date() and policy.spent >= policy.daily_budget:

@@ -15,8 +15,10 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
+from django.db.models import Q
 
-from registry.links.estimates import student
+from registry.accounts.permissions import organisations_of
+from registry.links.estimates import mean, student
 from registry.links.models import Panel, PanelRow
 from registry.links.panel import panel_secret
 from registry.links.sample import siphash
@@ -24,6 +26,8 @@ from registry.links.states import IS_ALIVE, IS_DEAD, shown
 from registry.links.strata import NO_LIMIT, STRATA, link_weights, panel_limits, stratum_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
     from django.db.models import QuerySet
 
@@ -82,14 +86,20 @@ class Comparison:
 
 
 def panels_comparable(user: Viewer, version: Version) -> QuerySet[Panel]:
-    """Panels of other versions of the dataset that the user may see, the newest version first."""
-    return (
+    """Panels of other versions of the dataset that the user may be told of, the newest version first.
+
+    Who is no member is told of imported versions only: between a release and any other lies what was removed, and the
+    links that went, by number and by state, would say how much of it was reported for what nobody may know.
+    """
+    found = (
         Panel.objects.visible_to(user)
         .filter(version__dataset=version.dataset, drawn_at__isnull=False)
         .exclude(version=version)
         .select_related("version__dataset")
         .order_by("-version__dated", "-version__created_at")
     )
+    mine = Q(version__dataset__organisation__in=organisations_of(user))
+    return found.filter(mine if version.base_id else mine | Q(version__base__isnull=True))
 
 
 def panel_against(user: Viewer, version: Version, name: str = "") -> Panel | None:
@@ -101,7 +111,10 @@ def panel_against(user: Viewer, version: Version, name: str = "") -> Panel | Non
 
 
 def versions_compare(old: Version, new: Version) -> Comparison | None:
-    """Compare the panels of two versions; None where one has none or they have no link. Four queries for any size."""
+    """Compare the panels of two versions. Four queries for any size.
+
+    None where one has no panel, where they have no link, and where one was drawn under another SECRET_KEY than is used now.
+    """
     panels = {
         panel.version_id: panel
         for panel in Panel.objects.filter(version__in=[old, new], drawn_at__isnull=False)
@@ -110,6 +123,8 @@ def versions_compare(old: Version, new: Version) -> Comparison | None:
         return None
     found = [_links(panels[version.pk]) for version in (old, new)]
     drawn = [_limits(panels[version.pk], links) for version, links in zip((old, new), found, strict=True)]
+    if not all(map(_is_within, found, drawn)):
+        return None
     limits = {stratum: min(of[stratum] for of in drawn) for stratum in STRATA}
     before, after = (
         {pk: link for pk, link in links.items() if link.number < limits[link.stratum]} for links in found
@@ -158,7 +173,7 @@ def change(
     weights = np.ones(len(holds)) if weights is None else weights
     of_old, of_new = in_old * weights, in_new * weights
     old_total, new_total = float(of_old.sum()), float(of_new.sum())
-    old, new = float(of_old @ holds) / old_total, float(of_new @ holds) / new_total
+    old, new = mean(holds[in_old], weights[in_old]), mean(holds[in_new], weights[in_new])
     value = new - old
     if whole:
         return Change(value, value, value)
@@ -170,9 +185,9 @@ def change(
         return Change(value, -1.0, 1.0)
     of_host = np.bincount(cluster, weights=adds)
     deviation = sqrt(float(of_host @ of_host) * count / (count - 1))
-    # Where no link came or went that matters, what was not seen in n links may still be three in n.
+    # What was not seen in n links may still be three in n, and who saw one is no surer than who saw none.
     told = min(old_total**2 / float(of_old @ of_old), new_total**2 / float(of_new @ of_new))
-    half = student(count - 1) * deviation if deviation else 3 / told
+    half = max(student(count - 1) * deviation, 3 / told)
     return Change(value, max(-1.0, value - half), min(1.0, value + half))
 
 
@@ -208,3 +223,8 @@ def _limits(panel: Panel, links: dict[int, _Sampled]) -> dict[Stratum, int]:
     """
     known = panel_limits(panel, len(links) + panel.urls_unusable)
     return known or dict.fromkeys(STRATA, max((link.number for link in links.values()), default=0))
+
+
+def _is_within(links: dict[int, _Sampled], limits: Mapping[Stratum, int]) -> bool:
+    """Whether the links have the numbers by which they were drawn: with another SECRET_KEY they have others."""
+    return all(link.number <= limits[link.stratum] for link in links.values())

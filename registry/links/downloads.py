@@ -1,13 +1,15 @@
-"""CSV of a version's links: the figures, the state of each link in the sample, and for members each link with its URL.
+"""CSV of a version's links: the figures, how each link in the sample stands, and for members each link with its URL.
 
-No URL is in the first two. In the states one that is excluded cannot be told and has nothing beside it, and neither has any
-other that cannot be told: a line that changes there from one day to the next says nothing about who reported what.
+The first two name no row: no URL, key or address, and the lines of the second stand in the order of what they say. So the
+files of a base and of its release do not tell together which rows left. A link that is excluded cannot be told and has
+nothing beside it, and neither has any other that cannot be told.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_required
@@ -15,16 +17,19 @@ from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
 from registry.accounts.models import Role
+from registry.links.content.selectors import with_content
 from registry.links.domains.selectors import DomainKind, version_domains
 from registry.links.filters import PanelRowFilter
-from registry.links.models import PanelRow
-from registry.links.pages import version_asked
-from registry.links.rows import rows_in_turn, version_rows
-from registry.links.selectors import version_health
-from registry.links.states import shown
+from registry.links.models import Panel, PanelRow
+from registry.links.pages import links_asked, version_asked
+from registry.links.rows import rows_in_turn
+from registry.links.selectors import panel_rows, version_health
+from registry.links.states import KEEPS_TIME, LinkState, shown
+from registry.links.strata import panel_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -39,7 +44,7 @@ _AT_ONCE = 64 * 1024  # characters that are sent at a time
 @require_safe
 def version_links_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Give the figures of a version's links: by state, then estimated shares with their intervals, of all and by kind."""
-    version = version_asked(request, slug, name)
+    version = links_asked(request, slug, name)
     health = version_health(version)
     if health is None or health.estimate is None:
         raise Http404
@@ -66,14 +71,15 @@ def version_links_csv(request: HttpRequest, slug: str, name: str) -> HttpRespons
 
 @require_safe
 def version_link_states_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """Give the state of each link of a version's sample, by row address and key."""
-    version = version_asked(request, slug, name)
-    found = PanelRow.objects.filter(panel__version=version, panel__drawn_at__isnull=False).order_by("pk")
-    if not found.exists():
+    """Give how each link of a version's sample stands, without saying which one it is."""
+    version = links_asked(request, slug, name)
+    panel = Panel.objects.filter(version=version, drawn_at__isnull=False).first()
+    if panel is None:
         raise Http404
-    links = found.values_list("shard", "row", "link__key", "link__state").iterator(chunk_size=5_000)
-    rows = ((shard, row, bytes(key).hex(), shown(state).value) for shard, row, key, state in links)
-    return _csv(version, "link-states", ("shard", "row", "url.raw.sha256", "state"), rows)
+    lines = _states(panel)
+    if not lines:
+        raise Http404
+    return _csv(version, "link-states", _STATE_COLUMNS, sorted(lines.elements()))
 
 
 @require_safe
@@ -81,10 +87,35 @@ def version_link_states_csv(request: HttpRequest, slug: str, name: str) -> HttpR
 def version_link_rows_csv(request: SignedIn, slug: str, name: str) -> StreamingHttpResponse:
     """Give members each link of the sample with its URL, or those that the filters of the page leave."""
     version = version_asked(request, slug, name, Role.STAFF)
-    found = PanelRowFilter(request.GET, version_rows(request.user, version))
+    found = PanelRowFilter(request.GET, panel_rows(request.user, version))
     if not found.is_valid():
         raise Http404
     return StreamingHttpResponse(_lines(found.qs), **_as_file(version, "links-with-urls"))
+
+
+_STATE_COLUMNS = ("kind", "weight", "state", "content", "outcome", "status", "checked_on")
+
+
+def _states(panel: Panel) -> Counter[tuple[str, ...]]:
+    """What stands under _STATE_COLUMNS, with how many links of the panel each line is of."""
+    found = with_content(PanelRow.objects.filter(panel=panel)).values_list(
+        "link__host", "link__host__name",
+        "link__state", "content", "link__outcome", "link__status", "link__checked_at",  # type: ignore[misc]  # annotated
+    )  # fmt: skip
+    read = list(found.iterator(chunk_size=5_000))
+    links = panel_links(panel, [(host, name) for host, name, *_ in read])
+    seen: list[tuple[str, ...]] = [_seen(*rest) for _, _, *rest in read]
+    # A URL that leads to no host is a row that cannot be told.
+    seen += [(LinkState.UNVERIFIABLE.value, "", "", "", "")] * panel.urls_unusable
+    kinds, weights = links.strata.tolist(), links.weights.tolist()
+    return Counter((kind, str(weight), *one) for kind, weight, one in zip(kinds, weights, seen, strict=True))
+
+
+def _seen(state: str, content: str, outcome: str, status: int, at: datetime | None) -> tuple[str, ...]:
+    """The state of a link and what everybody may be told beside it: nothing of one that is not known to be there or not."""
+    if state not in KEEPS_TIME:
+        return shown(state).value, "", "", "", ""
+    return state, content, outcome, str(status or ""), at.date().isoformat() if at else ""
 
 
 _COLUMNS = (
@@ -108,7 +139,7 @@ def _lines(rows: QuerySet[PanelRow]) -> Iterator[str]:
 
 
 def _cells(row: Any) -> Sequence[object]:
-    """What stands under _COLUMNS; `row` is one of `version_rows`."""
+    """What stands under _COLUMNS; `row` is one of `rows_shown`."""
     link = row.link
     return (
         row.path, row.shard_id, row.row, bytes(link.key).hex(), link.url, link.host.name, link.state, link.outcome,

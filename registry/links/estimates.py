@@ -92,14 +92,14 @@ def share(
     `weights` and `whole` are those of `estimate`.
     """
     weights = np.ones(len(holds)) if weights is None else weights
-    total = float(weights.sum())
-    value = float(weights @ holds) / total
+    value = mean(holds, weights)
     if whole:
         return Share(value, value, value)
     _, cluster = np.unique(hosts, return_inverse=True)
     count = int(cluster.max()) + 1
     if count < 2:
         return Share(value, 0.0, 1.0)
+    total = float(weights.sum())
     n = total**2 / float(weights @ weights)  # links that all count the same and tell as much; n where they do
     off = np.bincount(cluster, weights=weights * (holds - value))
     between = float(off @ off) / total**2 * count / (count - 1)
@@ -110,6 +110,17 @@ def share(
         effective = total**2 / float((np.bincount(cluster, weights=weights) ** 2).sum())
     low, high = _wilson(value, effective, student(count - 1))
     return Share(value, min(low, value), max(high, value))
+
+
+def mean(holds: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]) -> float:
+    """The weighted share of links for which something holds; parallel, one link at least.
+
+    Exactly 0 or 1 where all are alike. Sums of fractions are not: what is left over by rounding would be taken for a
+    variance, and for next to none.
+    """
+    if holds.all() or not holds.any():
+        return float(holds[0])
+    return float(weights @ holds) / float(weights.sum())
 
 
 def _wilson(value: float, n: float, z: float) -> tuple[float, float]:

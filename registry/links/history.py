@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
+    from django.db.backends.utils import CursorWrapper
+
 COLUMNS = ("link_id", "at", "outcome", "status", "milliseconds")
 _TABLE = "registry_observation"
 _PARTITION = re.compile(rf"{_TABLE}_(\d{{4}})_(\d{{2}})")
@@ -60,14 +62,31 @@ def partition_make(at: datetime) -> None:
 
 
 def observations_expire(now: datetime) -> list[str]:
-    """Drop the months that lie more than LINKS_KEEP_MONTHS before this one; returns the names of what was dropped."""
-    keep_from = now.year * 12 + now.month - settings.LINKS_KEEP_MONTHS
+    """Drop the months that lie more than LINKS_KEEP_MONTHS before this one; returns the names of what was dropped.
+
+    The newest month that anything was written in stands for this one where it is older: a clock that is ahead drops
+    nothing but months without observations.
+    """
+    this = now.year * 12 + now.month
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [_TABLE]
         )
-        months = [_PARTITION.fullmatch(name) for (name,) in cursor.fetchall()]
-        old = [month[0] for month in months if month and int(month[1]) * 12 + int(month[2]) < keep_from]
+        found = [_PARTITION.fullmatch(name) for (name,) in cursor.fetchall()]
+        months = {int(one[1]) * 12 + int(one[2]): one[0] for one in found if one}
+        written = {month for month, name in months.items() if _is_written(cursor, name)}
+        newest = min(this, max(written, default=this))
+        old = [
+            name
+            for month, name in months.items()
+            if month < (newest if month in written else this) - settings.LINKS_KEEP_MONTHS
+        ]
         for name in old:
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return sorted(old)
+
+
+def _is_written(cursor: CursorWrapper, name: str) -> bool:
+    """Whether anything is in a partition. Those that are made ahead are empty."""
+    cursor.execute(sql.SQL("SELECT EXISTS (SELECT 1 FROM {})").format(sql.Identifier(name)))
+    return bool(cursor.fetchone() == (True,))

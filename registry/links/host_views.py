@@ -13,8 +13,9 @@ from registry.accounts.models import Role, User
 from registry.lib.pagination import page_of
 from registry.links.filters import HOSTS, HostFilter
 from registry.links.hosts import host_facts, host_versions, version_hosts
+from registry.links.opt_outs.files import PATH
 from registry.links.opt_outs.forms import OptOutForm
-from registry.links.opt_outs.services import may_opt_out
+from registry.links.opt_outs.services import may_opt_out, opt_out_until
 from registry.links.pages import links_crumbs, version_asked
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def host_detail(request: HttpRequest, name: str) -> HttpResponse:
             "facts": facts,
             "host": facts.host,
             "opt_out_form": OptOutForm() if _offers_opt_out(request, facts.host) else None,
+            "opt_out_until": opt_out_until(facts.host),
+            "opt_out_path": PATH,
             "versions": page_of(request, host_versions(request.user, facts.host)),
         },
     )
@@ -45,7 +48,7 @@ def host_detail(request: HttpRequest, name: str) -> HttpResponse:
 def _offers_opt_out(request: HttpRequest, host: Host) -> bool:
     """Whether the reader may opt the host out, and that would change anything."""
     user = request.user
-    return not host.covers_subdomains and isinstance(user, User) and may_opt_out(user, host.name)
+    return not host.covers_subdomains and isinstance(user, User) and may_opt_out(user)
 
 
 @require_safe

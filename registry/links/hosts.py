@@ -13,8 +13,10 @@ from django.db.models import Count, F, Max, Q
 
 from registry.accounts.permissions import organisations_of
 from registry.datasets.selectors import version_list
-from registry.links.models import Host, Link, PanelRow
-from registry.links.states import IS_ALIVE, IS_DEAD, SHOWN, LinkState, shown
+from registry.links.domains.models import Domain
+from registry.links.domains.selectors import may_go
+from registry.links.models import Host, Link, Panel, PanelRow
+from registry.links.states import IS_ALIVE, IS_DEAD, KEEPS_TIME, SHOWN, LinkState, shown
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,7 +39,8 @@ class HostFacts:
     links: int
     alive: int
     dead: int
-    answered_at: datetime | None  # when it last answered anything
+    # When it last answered anything, by its robots.txt and by links of which something is known (`KEEPS_TIME`).
+    answered_at: datetime | None
 
     @property
     def unknown(self) -> int:
@@ -51,14 +54,14 @@ def host_facts(user: Viewer, name: str) -> HostFacts | None:
     if host is None:
         return None
     links = Link.objects.filter(
-        host=host, pk__in=PanelRow.objects.filter(panel__version__in=version_list(user)).values("link")
+        host=host, pk__in=PanelRow.objects.filter(panel__in=Panel.objects.visible_to(user)).values("link")
     )
     found = links.aggregate(
         links=Count("pk"),
         alive=Count("pk", filter=Q(state__in=IS_ALIVE)),
         dead=Count("pk", filter=Q(state__in=IS_DEAD)),
     )
-    answered = host.links.filter(status__gt=0).aggregate(at=Max("checked_at"))["at"]
+    answered = host.links.filter(status__gt=0, state__in=KEEPS_TIME).aggregate(at=Max("checked_at"))["at"]
     robots = list(host.robots_files.defer("text").order_by("origin"))
     known = [at for at in (answered, *(file.asked_at for file in robots)) if at is not None]
     own = PanelRow.objects.visible_to(user).filter(link__host=host)
@@ -69,17 +72,23 @@ def host_facts(user: Viewer, name: str) -> HostFacts | None:
 
 @dataclass(frozen=True, slots=True)
 class HostInVersion:
-    """How many links of a version's panel lead to a host, by state; one that is excluded cannot be told."""
+    """How many links of a version's panel lead to a host, by state; one that is excluded cannot be told.
+
+    `domain` is the name of its domain where that is gone or changed hands since the version was made, "" elsewhere.
+    """
 
     version: Version
     counts: dict[LinkState, int]
+    domain: str
 
 
 def host_versions(user: Viewer, host: Host) -> list[HostInVersion]:
     """For members: the versions of their organisations whose panels lead to the host, newest first."""
     versions = {
         version.pk: version
-        for version in version_list(user).filter(dataset__organisation__in=organisations_of(user))
+        for version in version_list(user)
+        .filter(dataset__organisation__in=organisations_of(user))
+        .select_related("base")
     }
     counted: dict[Any, dict[LinkState, int]] = {}
     rows = (
@@ -90,7 +99,12 @@ def host_versions(user: Viewer, host: Host) -> list[HostInVersion]:
     )
     for version, state, links in rows:
         counted.setdefault(version, dict.fromkeys(SHOWN, 0))[shown(state)] += links
-    return [HostInVersion(version, counted[pk]) for pk, version in versions.items() if pk in counted]
+    domain = Domain.objects.filter(domain_hosts__host=host).first()
+    return [
+        HostInVersion(version, counted[pk], domain.name if domain and may_go(domain, version) else "")
+        for pk, version in versions.items()
+        if pk in counted
+    ]
 
 
 def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:

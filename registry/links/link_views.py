@@ -24,6 +24,7 @@ from registry.links.models import LinkPolicy
 from registry.links.pages import links_crumbs, version_asked
 from registry.links.rows import (
     WORST,
+    ids_of,
     last_answer,
     link_history,
     link_target,
@@ -33,13 +34,14 @@ from registry.links.rows import (
     rows_by_state,
     rows_shown,
     version_row,
-    version_rows,
     worst_first,
 )
+from registry.links.selectors import panel_rows
 from registry.links.states import APART, FAILURES, WHOLE_HOST_COUNTS, LinkState
 from registry.links.views import CONTENT_MEANINGS, DEFINITIONS, MEANINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from django.db.models import QuerySet
@@ -57,9 +59,15 @@ NARROWING = ("q", "state", "content", "ownership_changed", "opted_out", "host", 
 def version_link_rows(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """The links of the version's sample, worst first; narrowed by chips, by host and by a part of the URL."""
     version = version_asked(request, slug, name, Role.STAFF)
-    everything = version_rows(request.user, version)
+    everything = panel_rows(request.user, version)
     found = _narrowed(request.GET, everything)
-    page = page_of(request, worst_first(found), PAGE_SIZE)
+    # Counted once, by state and within whatever else was asked for.
+    others, states = _without_states(request.GET)
+    counted = rows_by_state(_narrowed(others, everything))
+    within = sum(counted.values())
+    count = sum(links for state, links in counted.items() if state.value in states) if states else within
+    count = 0 if found.query.is_empty() else count
+    page = page_of(request, ids_of(worst_first(found)), PAGE_SIZE, count=count)
     policy = LinkPolicy.objects.filter(dataset=version.dataset).first()
     return render(
         request,
@@ -72,8 +80,8 @@ def version_link_rows(request: SignedIn, slug: str, name: str) -> HttpResponse:
                 (row, MEANINGS.get(LinkState(row.link.state), "neutral"), last_answer(row.link))
                 for row in rows_shown(list(page.object_list))
             ],
-            "total": everything.count(),
-            "states": _state_chips(request.GET, everything),
+            "total": everything.count() if _pairs(others) else within,
+            "states": _state_chips(others, states, counted),
             "findings": _finding_chips(request.GET, policy),
             "kept": [(key, value) for key, value in _pairs(request.GET) if key != "q"],
             "query": _query(_pairs(request.GET)),
@@ -92,7 +100,7 @@ def link_detail(request: SignedIn, slug: str, name: str, link: int) -> HttpRespo
     if row is None:
         raise Http404
     state, policy = LinkState(row.link.state), LinkPolicy.objects.filter(dataset=version.dataset).first()
-    content = ContentState(row.content)  # type: ignore[attr-defined]  # annotated by panel_rows
+    content = ContentState(row.content)  # type: ignore[attr-defined]  # annotated by rows_shown
     return render(
         request,
         "registry/links/link_detail.html",
@@ -131,11 +139,15 @@ def _narrowed(asked: QueryDict, rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
     return narrowed
 
 
-def _state_chips(asked: QueryDict, rows: QuerySet[PanelRow]) -> list[dict[str, Any]]:
-    """All links, and those in each state that any has, counted within whatever else was asked for."""
+def _without_states(asked: QueryDict) -> tuple[QueryDict, set[str]]:
+    """What was asked for beside states, and the states."""
     others = asked.copy()
     others.pop("state", None)
-    counted, now = rows_by_state(_narrowed(others, rows)), set(asked.getlist("state"))
+    return others, set(asked.getlist("state")) - {""}
+
+
+def _state_chips(others: QueryDict, now: set[str], counted: Mapping[LinkState, int]) -> list[dict[str, Any]]:
+    """All links, and those in each state that any has, counted within whatever else was asked for."""
     rest = _pairs(others)
     chips = [{"text": "All", "url": _query(rest), "count": sum(counted.values()), "current": not now}]
     return chips + [

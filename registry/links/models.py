@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from registry.accounts.permissions import organisations_of
-from registry.datasets.models import Version
+from registry.datasets.models import Version, VersionStatus
 from registry.links.content.states import ContentChecks
 from registry.links.outcomes import Outcome
 from registry.links.states import LinkState
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from registry.datasets.models import Viewer
 
 MIN_DELAY, MAX_DELAY = 1.0, 60.0  # seconds between two requests to one host
+# Nobody should be led to these, nor be told by their links what is missing since; who keeps the dataset has to know.
+OUT_OF_USE = (VersionStatus.WITHDRAWN, VersionStatus.QUARANTINED)
 
 
 class Host(models.Model):
@@ -40,7 +42,12 @@ class Host(models.Model):
     opt_out_asked_at = models.DateTimeField(
         null=True, help_text="When somebody wanted its opt-out file to be read"
     )
-    opt_out_read_at = models.DateTimeField(null=True, help_text="When that was read")
+    opt_out_tried_at = models.DateTimeField(
+        null=True, help_text="When it was last asked for in vain: nobody could say whether it is there"
+    )
+    opt_out_read_at = models.DateTimeField(
+        null=True, help_text="When that was read, or found not to be there"
+    )
     lease = models.UUIDField(null=True, help_text="The batch that asks it now")
     lease_until = models.DateTimeField(null=True)
 
@@ -157,8 +164,10 @@ class PanelQuerySet(models.QuerySet["Panel"]):
     """Panels, and who may see them."""
 
     def visible_to(self, user: Viewer) -> PanelQuerySet:
-        """Those of the versions that the user may see."""
-        return self.filter(version__in=Version.objects.visible_to(user))
+        """Those of the versions that the user may see; of versions out of use those of the user's own organisations."""
+        mine = models.Q(version__dataset__organisation__in=organisations_of(user))
+        seen = self.filter(version__in=Version.objects.visible_to(user))
+        return seen.filter(~models.Q(version__status__in=OUT_OF_USE) | mine)
 
 
 class Panel(models.Model):

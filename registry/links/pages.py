@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from registry.accounts.permissions import require_role
 from registry.datasets.selectors import version_list
+from registry.links.selectors import may_read_links
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -22,6 +24,14 @@ def version_asked(request: HttpRequest, slug: str, name: str, role: Role | None 
     version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
     if role:
         require_role(request.user, version.dataset.organisation, role)
+    return version
+
+
+def links_asked(request: HttpRequest, slug: str, name: str) -> Version:
+    """The version, if the reader may be told how its links stand (else 404)."""
+    version = version_asked(request, slug, name)
+    if not may_read_links(request.user, version):
+        raise Http404
     return version
 
 

@@ -2,19 +2,25 @@
 
 An excluded link is in no list. One that was reported a moment ago is not marked so before a batch meets it, so what is
 about to be shown is asked for once more (`rows_shown`): a value that nobody triaged yet is never written out.
+
+Lists are narrowed and sorted as numbers alone; what is told of a row is read for those that are shown.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from django.db.models import Case, Count, OuterRef, Subquery, Value, When
 from django.utils import timezone
 
 from registry.datasets.models import VersionShard
+from registry.lib.among import among_ids
+from registry.links.content.selectors import with_content
 from registry.links.content.states import Evidence
 from registry.links.content.store import recorded_keys
+from registry.links.domains.takeovers import with_takeovers
 from registry.links.exclusion import excluded_links, excluded_urls
 from registry.links.models import LinkPolicy, Observation, PanelRow
 from registry.links.outcomes import Outcome
@@ -51,11 +57,6 @@ class NextCheck:
     at: datetime | None = None
 
 
-def version_rows(user: Viewer, version: Version) -> QuerySet[PanelRow]:
-    """As `panel_rows`; each has `path` too, the name of its shard in the version."""
-    return panel_rows(user, version).annotate(path=_path())
-
-
 def worst_first(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
     """Rows of panels, those first whose links stand worst; of like ones those that failed more often."""
     place = Case(
@@ -65,19 +66,32 @@ def worst_first(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
     return rows.order_by(place, "-link__failures", "pk")
 
 
-def rows_shown(rows: Sequence[PanelRow]) -> list[PanelRow]:
-    """Of these rows, those whose link is not excluded by now. As many queries for many as for one."""
-    links = [row.link for row in rows]
-    out = excluded_links(links, recorded_keys(links)) if links else set()
-    return [row for row in rows if row.link_id not in out]
+def rows_shown(ids: Sequence[int]) -> list[PanelRow]:
+    """The rows of these primary keys in this order with all that is told of them, but for those that are excluded by now.
+
+    Each has `content`, `content_evidence` and `ownership_changed`, and `path`, the name of its shard in the version. As many
+    queries for many as for one; who may see the rows was asked before (`panel_rows`).
+    """
+    if not ids:
+        return []
+    rows = PanelRow.objects.filter(among_ids("id", ids)).exclude(link__state=LinkState.EXCLUDED)
+    told = with_takeovers(with_content(rows)).annotate(path=_path()).select_related("link__host")
+    found = {row.pk: row for row in told}
+    links = [row.link for row in found.values()]
+    out = excluded_links(links, recorded_keys(links))
+    return [found[pk] for pk in ids if pk in found and found[pk].link_id not in out]
 
 
 def rows_in_turn(rows: QuerySet[PanelRow]) -> Iterator[PanelRow]:
-    """All of these rows that may be shown, AT_ONCE of them in memory."""
-    rows, last = rows.order_by("pk"), 0
-    while page := list(rows.filter(pk__gt=last)[:AT_ONCE]):
-        last = page[-1].pk
+    """All of these rows that may be shown, by primary key; AT_ONCE of them in memory."""
+    ids = iter(ids_of(rows.order_by("pk")).iterator(chunk_size=AT_ONCE))
+    while page := list(islice(ids, AT_ONCE)):
         yield from rows_shown(page)
+
+
+def ids_of(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow, int]:
+    """The primary keys of these rows in their order: what a page is cut from."""
+    return rows.values_list("pk", flat=True)
 
 
 def rows_by_state(rows: QuerySet[PanelRow]) -> dict[LinkState, int]:
@@ -88,7 +102,7 @@ def rows_by_state(rows: QuerySet[PanelRow]) -> dict[LinkState, int]:
 
 def version_row(user: Viewer, version: Version, link: int) -> PanelRow | None:
     """The row of a link by its id; None where it is not in the version's panel, is excluded, or the user is no member."""
-    found = rows_shown(list(version_rows(user, version).filter(link=link)))
+    found = rows_shown(list(ids_of(panel_rows(user, version).filter(link=link))))
     return found[0] if found else None
 
 

@@ -1,9 +1,9 @@
 """The schedule: PostgreSQL knows what is due, and hands it out once.
 
-A worker that is woken takes hosts with something due (`FOR UPDATE SKIP LOCKED`), writes its lease on them, and gets at
-most `LINKS_AT_ONCE` of their links. A lease is on the host, so that nobody else asks that host meanwhile. What the
+A worker that is woken gets at most `LINKS_AT_ONCE` links that are due (`due` says which), and its lease is written on their
+hosts (`FOR UPDATE SKIP LOCKED`). A lease is on the host, so that nobody else asks that host meanwhile. What the
 worker saw is written in one statement, only for hosts whose lease is still its own, and the leases end. A worker that
-dies leaves its leases behind: when they run out, its links are handed out again, for nothing else was changed.
+dies leaves its leases behind: when they run out (`leases`), its links are handed out again: nothing else was changed.
 """
 
 from __future__ import annotations
@@ -12,56 +12,59 @@ import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When, Window
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from registry.lib.among import among_ids
 from registry.links.content.store import content_forget, content_record, recorded_keys, signatures_record
-from registry.links.distributions.models import Distribution
+from registry.links.due import LONGEST_WAIT, is_any_next, links_next, rested
 from registry.links.exclusion import excluded_links
 from registry.links.history import observations_forget, observations_write
-from registry.links.models import Host, Link, LinkPolicy, PanelRow
+from registry.links.leases import clock, lease_end, lease_free
+from registry.links.models import Host, Link, LinkPolicy
 from registry.links.outcomes import Outcome
 from registry.links.robots import robots_record
 from registry.links.states import LinkState, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from django.db.models import QuerySet
 
-    from registry.links.content.models import HostSignature
+    from registry.links.content.models import OriginSignature
     from registry.links.content.states import Reading
+    from registry.links.due import Chosen
     from registry.links.exclusion import Key
     from registry.links.outcomes import Seen
     from registry.links.robots import Robots
 
-LINKS_AT_ONCE = 1_000
-PER_HOST = 50
 HOSTS_AT_ONCE = 1_000
-LEASE = timedelta(minutes=10)  # longer than a batch may last (checker.BATCH_SECONDS) and its writing
 WAIT = timedelta(hours=1)
+RECENTLY = timedelta(hours=1)  # whoever asks for a link again learns what was seen then
 NOW = datetime(1970, 1, 1, tzinfo=UTC)  # due since then: somebody asked for it, so it comes first
 
 
 @dataclass(slots=True)
 class Batch:
-    """Links that one worker may ask for now, with their hosts, until `lease` runs out.
+    """Links that one worker may ask for now, with their hosts, for as long as it renews `lease`.
 
-    `recorded` are the hashes that datasets recorded of the links' content, as keys that may be excluded.
+    `recorded` are the hashes that datasets recorded of the links' content, as keys that may be excluded. `held_since` is
+    when it was last renewed, by `leases.clock`; `lost` names hosts that another batch has by now.
     """
 
     lease: uuid.UUID
     links: list[Link] = field(default_factory=list)
     hosts: dict[int, Host] = field(default_factory=dict)
     recorded: dict[int, set[Key]] = field(default_factory=dict)
-    signatures: dict[int, HostSignature] = field(default_factory=dict)
+    signatures: dict[tuple[int, str], OriginSignature] = field(default_factory=dict)
     robots: Robots = field(default_factory=dict)
+    held_since: float = field(default_factory=clock)
+    lost: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +95,30 @@ def batch_claim(now: datetime | None = None) -> Batch | None:
 def _claim(now: datetime) -> Batch | None:
     """One attempt of `batch_claim`; the batch has no links where all are excluded that were looked at."""
     with transaction.atomic():
-        # Claims of several workers come one after another, so that no two spend the same budget or the last free place.
+        # Claims of several workers come one after another, so that no two spend the same budget or the last free place:
+        # so no more is done here than that. Whoever dies before the rest has spent for links that come again.
         left = _budgets(now, lock=True)
         if not left or _is_full(now):
             return None
-        hosts = {host.pk: host for host in _hosts_free(now, left)}
-        if not hosts:
+        chosen = links_next(now, left)
+        batch = Batch(uuid.uuid4(), hosts=_hosts_lock(chosen, now))
+        if not batch.hosts:
             return None
-        links = _within(_links_due(now, hosts, left), left)
-        recorded = recorded_keys(links)
-        taken = _exclude(links, recorded)
-        _spend(taken, now)
-        batch = Batch(uuid.uuid4(), taken, {link.host_id: hosts[link.host_id] for link in taken}, recorded)
+        pays = {one.link: one.dataset for one in chosen if one.host in batch.hosts}
+        _spend(pays.values(), now)
         leased = Host.objects.filter(among_ids("pk", batch.hosts))
-        leased.update(lease=batch.lease, lease_until=now + LEASE)
-        hosts_due(hosts.keys() - batch.hosts.keys())
-    return batch if links else None
+        leased.update(lease=batch.lease, lease_until=lease_end())
+    with transaction.atomic():
+        links = _links_of(pays, now)
+        batch.recorded = recorded_keys(links)
+        batch.links = _exclude(links, batch.recorded)
+        unasked = batch.hosts.keys() - {link.host_id for link in batch.links}
+        if unasked:
+            Host.objects.filter(lease=batch.lease, pk__in=unasked).update(lease=None, lease_until=None)
+            hosts_due(unasked)
+            batch.hosts = {pk: host for pk, host in batch.hosts.items() if pk not in unasked}
+        _unspend((pays[link] for link in pays.keys() - {link.pk for link in batch.links}), now)
+    return batch
 
 
 def hosts_take(batch: Batch, names: Collection[str], now: datetime | None = None) -> dict[str, Host]:
@@ -121,14 +132,14 @@ def hosts_take(batch: Batch, names: Collection[str], now: datetime | None = None
             [Host(name=name, next_at=now) for name in sorted(names)], ignore_conflicts=True
         )
         free = Host.objects.select_for_update(skip_locked=True).filter(
-            Q(lease=batch.lease) | Q(lease=None) | Q(lease_until__lt=now), name__in=names, next_at__lte=now
+            Q(lease=batch.lease) | lease_free(), rested(now), name__in=names
         )
         found = {host.name: host for host in free}
         for host in found.values():
+            host.next_at = min(host.next_at, now)
             batch.hosts[host.pk] = host
-        Host.objects.filter(pk__in=[host.pk for host in found.values()]).update(
-            lease=batch.lease, lease_until=now + LEASE
-        )
+        taken = Host.objects.filter(pk__in=[host.pk for host in found.values()])
+        taken.update(lease=batch.lease, lease_until=lease_end())
     return found
 
 
@@ -202,9 +213,18 @@ def host_keep(lease: uuid.UUID, host: Host) -> None:
     )
 
 
-def links_due_now(links: QuerySet[Link]) -> int:
-    """Let those of these links that are on the schedule come first; returns how many."""
-    return links_set(links.filter(due_at__isnull=False), due_at=NOW)
+class Hurried(NamedTuple):
+    """How many links come first, and how many do not because they were checked within RECENTLY."""
+
+    links: int
+    recent: int
+
+
+def links_due_now(links: QuerySet[Link], now: datetime | None = None) -> Hurried:
+    """Let those of these links that are on the schedule come first, but for those that were checked a moment ago."""
+    recently = Q(checked_at__gt=(now or timezone.now()) - RECENTLY)
+    due = links.filter(due_at__isnull=False)
+    return Hurried(links_set(due.exclude(recently), due_at=NOW), due.filter(recently).count())
 
 
 def links_set(links: QuerySet[Link], **fields: Any) -> int:
@@ -240,20 +260,31 @@ WHERE host.id = one.id AND host.due_at IS DISTINCT FROM first.due_at
 """
 
 
+def links_never_ahead(now: datetime) -> int:
+    """Let links be due that a clock which was ahead put off for longer than anything is, some at a time; returns how many."""
+    far = now + LONGEST_WAIT
+    hosts = list(Host.objects.filter(due_at__gt=far).values_list("pk", flat=True)[:HOSTS_AT_ONCE])
+    count = links_set(Link.objects.filter(host__in=hosts, due_at__gt=far), due_at=now)
+    hosts_due(hosts)
+    return count
+
+
 def is_anything_due(now: datetime | None = None) -> bool:
     """Whether a batch could be claimed now."""
     now = now or timezone.now()
     if _is_full(now):
         return False
     left = _budgets(now)
-    return bool(left) and _hosts_ready(now, left).exists()
+    return bool(left) and is_any_next(now, left)
 
 
 def _is_full(now: datetime) -> bool:
-    """Whether as many batches are under way as may be."""
-    return (
-        Host.objects.filter(lease_until__gte=now).values("lease").distinct().count() >= settings.LINKS_BATCHES
-    )
+    """Whether as many batches of links are under way as may be.
+
+    Their hosts stay due until they are recorded; those that are asked as registries, or for an opt-out file, are not.
+    """
+    of_links = Host.objects.filter(lease_until__gte=Now(), due_at__lte=now)
+    return of_links.values("lease").distinct().count() >= settings.LINKS_BATCHES
 
 
 def _budgets(now: datetime, *, lock: bool = False) -> dict[uuid.UUID, int]:
@@ -270,49 +301,21 @@ def _budgets(now: datetime, *, lock: bool = False) -> dict[uuid.UUID, int]:
     return {dataset: links for dataset, links in left.items() if links > 0}
 
 
-def _in_panels(left: Collection[uuid.UUID]) -> QuerySet[PanelRow]:
-    return PanelRow.objects.filter(link=OuterRef("pk"), panel__version__dataset__in=list(left)).order_by("pk")
-
-
-def _in_distributions(left: Collection[uuid.UUID]) -> QuerySet[Distribution]:
-    return Distribution.objects.filter(link=OuterRef("pk"), version__dataset__in=list(left)).order_by("pk")
-
-
-def _hosts_ready(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
-    wanted = Exists(_in_panels(left)) | Exists(_in_distributions(left))
-    due = Link.objects.filter(wanted, host=OuterRef("pk"), due_at__lte=now)
-    return Host.objects.filter(
-        Q(lease=None) | Q(lease_until__lt=now),
-        Exists(due),
-        due_at__lte=now,
-        next_at__lte=now,
-        opted_out_at=None,
+def _hosts_lock(chosen: Iterable[Chosen], now: datetime) -> dict[int, Host]:
+    """The hosts of what was chosen that nobody took meanwhile, locked."""
+    free = Host.objects.filter(
+        among_ids("pk", {one.host for one in chosen}), lease_free(), rested(now), opted_out_at=None
     )
+    hosts = {host.pk: host for host in free.order_by("pk").select_for_update(skip_locked=True)}
+    for host in hosts.values():
+        host.next_at = min(host.next_at, now)
+    return hosts
 
 
-def _hosts_free(now: datetime, left: Collection[uuid.UUID]) -> QuerySet[Host]:
-    # In the order of the index and no further: very many may be due since the same moment.
-    ready = _hosts_ready(now, left).order_by("due_at")
-    return ready.select_for_update(of=("self",), skip_locked=True)[:HOSTS_AT_ONCE]
-
-
-def _links_due(now: datetime, hosts: Collection[int], left: Collection[uuid.UUID]) -> list[Link]:
-    """Due links of these hosts, the longest due first; each with `dataset`, on whose budget it goes."""
-    panels, places = _in_panels(left), _in_distributions(left)
-    due = (
-        Link.objects.filter(among_ids("host_id", hosts), due_at__lte=now)
-        .annotate(
-            dataset=Coalesce(
-                Subquery(panels.values("panel__version__dataset")[:1]),
-                Subquery(places.values("version__dataset")[:1]),
-            ),
-            place=Window(RowNumber(), partition_by=F("host"), order_by=[F("due_at"), F("pk")]),
-        )
-        .filter(place__lte=PER_HOST, dataset__isnull=False)
-    )
-    # Those that are due since the same moment come host by host: each is asked for its robots.txt once.
-    # Where one dataset's budget ends, there may be more of another's.
-    return list(due.order_by("due_at", "host", "pk")[: LINKS_AT_ONCE * (2 if len(left) > 1 else 1)])
+def _links_of(ids: Collection[int], now: datetime) -> list[Link]:
+    """These links, in their order, but those that are not due any more."""
+    found = {link.pk: link for link in Link.objects.filter(among_ids("id", ids), due_at__lte=now)}
+    return [found[pk] for pk in ids if pk in found]
 
 
 def _exclude(links: list[Link], recorded: dict[int, set[Key]]) -> list[Link]:
@@ -341,25 +344,20 @@ def link_excluded() -> dict[str, object]:
     }
 
 
-def _within(links: Iterable[Link], left: Mapping[uuid.UUID, int]) -> list[Link]:
-    """As many links as the budgets and a batch allow."""
-    taken: list[Link] = []
-    spent: Counter[uuid.UUID] = Counter()
-    for link in links:
-        dataset = link.dataset  # type: ignore[attr-defined]  # annotated by _links_due
-        if len(taken) < LINKS_AT_ONCE and spent[dataset] < left[dataset]:
-            spent[dataset] += 1
-            taken.append(link)
-    return taken
-
-
-def _spend(links: Iterable[Link], now: datetime) -> None:
-    """Write what is spent when these links are handed out."""
-    spent = Counter(link.dataset for link in links)  # type: ignore[attr-defined]  # as above
+def _spend(paying: Iterable[uuid.UUID], now: datetime) -> None:
+    """Write what is spent, a link of each dataset as often as it is named."""
     day = now.astimezone(UTC).date()
-    for dataset, count in spent.items():
+    for dataset, count in Counter(paying).items():
         LinkPolicy.objects.filter(dataset=dataset).update(
             spent=Case(When(day=day, then=F("spent") + count), default=Value(count)), day=day
+        )
+
+
+def _unspend(paying: Iterable[uuid.UUID], now: datetime) -> None:
+    """Take back what was spent on links that are not handed out after all."""
+    for dataset, count in Counter(paying).items():
+        LinkPolicy.objects.filter(dataset=dataset, day=now.astimezone(UTC).date()).update(
+            spent=F("spent") - count
         )
 
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q
+from django.db.models import Count, Max, Min, Q
 
-from registry.links.content.selectors import content_is, with_content
+from registry.accounts.models import Role
+from registry.accounts.permissions import has_role
+from registry.links.content.selectors import content_is
 from registry.links.content.states import ContentState
-from registry.links.domains.takeovers import rows_taken_over
 from registry.links.estimates import Estimate, estimate
-from registry.links.models import Panel, PanelRow
+from registry.links.models import OUT_OF_USE, Panel, PanelRow
 from registry.links.schedule import NOW
-from registry.links.states import IS_ALIVE, IS_DEAD, SHOWN, LinkState, shown
+from registry.links.states import IS_ALIVE, IS_DEAD, KEEPS_TIME, SHOWN, LinkState, shown
 from registry.links.strata import NO_LIMIT, STRATA, panel_links
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Health:
     """How the links of a version's panel stand. `waiting` of them were asked for now and are not checked yet.
 
     `counts` are links of the panel, `shares` what that makes of all links of the version, from 0 to 1; `strata` is the
-    estimate of each kind of domain that the panel has links of. `is_whole` tells that the panel is no sample: the version
+    estimate of each kind of domain that the panel has links of. The times are of links of which something is known, so
+    none tells a link that refuses us from one that is excluded and has no time. `is_whole` tells that the panel is no sample: the version
     has no more links.
     """
 
@@ -54,6 +56,14 @@ class Health:
     vantage: str  # from where links were asked
 
 
+def may_read_links(user: Viewer, version: Version) -> bool:
+    """Whether a reader who may see the version is told how its links stand; where it is out of use, only members are.
+
+    Two versions tell by what differs what was taken out between them, and of a base that was withdrawn for it nobody may.
+    """
+    return version.status not in OUT_OF_USE or has_role(user, version.dataset.organisation, Role.STAFF)
+
+
 def version_health(version: Version) -> Health | None:
     """How the version's links stand; None without a panel that was drawn. Five queries for any size."""
     panel = Panel.objects.filter(version=version, drawn_at__isnull=False).first()
@@ -68,7 +78,10 @@ def version_health(version: Version) -> Health | None:
     of_state = {state: np.array([one is state for one in states], np.bool_) for state in SHOWN}
     alive = np.array([state in IS_ALIVE for state in states], np.bool_)
     dead = np.array([state in IS_DEAD for state in states], np.bool_)
-    times = rows.aggregate(first=Min("link__checked_at"), last=Max("link__checked_at"))
+    known = Q(link__state__in=KEEPS_TIME)
+    times = rows.aggregate(
+        first=Min("link__checked_at", filter=known), last=Max("link__checked_at", filter=known)
+    )
     return Health(
         panel=panel,
         counts={state: int(holds.sum()) for state, holds in of_state.items()},
@@ -111,16 +124,6 @@ def links_found(version: Version) -> dict[str, int]:
 
 
 def panel_rows(user: Viewer, version: Version) -> QuerySet[PanelRow]:
-    """The rows of a version's panel with their links, for members of its organisation; none for others.
-
-    Each has `ownership_changed`: whether its domain changed hands after the rows were collected.
-    """
-    taken_over = Exists(rows_taken_over().filter(pk=OuterRef("pk")))
+    """The rows of a version's panel, for members of its organisation; none for others, and none of an excluded link."""
     rows = PanelRow.objects.visible_to(user).filter(panel__version=version)
-    return (
-        with_content(rows)
-        .exclude(link__state=LinkState.EXCLUDED)
-        .annotate(ownership_changed=taken_over)
-        .select_related("link__host", "panel")
-        .order_by("pk")
-    )
+    return rows.exclude(link__state=LinkState.EXCLUDED).order_by("pk")

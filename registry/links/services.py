@@ -25,7 +25,7 @@ from registry.links.content.states import ContentChecks
 from registry.links.content.store import content_forget, content_forget_of, recorded_keys
 from registry.links.exclusion import excluded_links
 from registry.links.history import observations_expire, partitions_ahead
-from registry.links.models import Link, LinkPolicy, PanelRow
+from registry.links.models import OUT_OF_USE, Link, LinkPolicy, PanelRow
 from registry.links.schedule import batch_claim, batch_release, links_due_now, links_set
 from registry.links.states import LinkState
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from registry.accounts.models import User
     from registry.datasets.models import Dataset, Version
+    from registry.links.schedule import Hurried
 
 MAX_BUDGET = 1_000_000
 _AT_ONCE = 1_000
@@ -90,27 +91,30 @@ def links_content(*, actor: User, dataset: Dataset, checks: ContentChecks, links
     return policy
 
 
-def links_check_now(*, actor: User, version: Version) -> int:
-    """Let every link of a version's panel come first; returns how many. Maintainer and up. Raises Refused.
+def links_check_now(*, actor: User, version: Version) -> Hurried:
+    """Let the links of a version's panel come first, but for those that were checked within the last hour.
 
-    Hosts are asked as politely as ever, and the day's budget holds. Excluded links stay so.
+    Hosts are asked as politely as ever, and the day's budget holds. Excluded links stay so. Maintainer and up. Raises Refused.
     """
     organisation = version.dataset.organisation
     require_role(actor, organisation, Role.MAINTAINER)
+    if version.status in OUT_OF_USE:
+        raise Refused(f"{version} is {version.get_status_display().lower()}: its links are not checked.")
     with transaction.atomic():
         rows = PanelRow.objects.filter(panel__version=version)
-        count = links_due_now(Link.objects.filter(pk__in=rows.values("link")))
-        if not count:
+        hurried = links_due_now(Link.objects.filter(pk__in=rows.values("link")))
+        if not any(hurried):
             raise Refused(f"No link of {version} can be checked. Draw its panel first.")
-        audit_append(
-            actor=actor,
-            action="links_check_now",
-            subject=version,
-            organisation=organisation,
-            data={"links": count},
-        )
-        transaction.on_commit(worker_wake, robust=True)
-    return count
+        if hurried.links:
+            audit_append(
+                actor=actor,
+                action="links_check_now",
+                subject=version,
+                organisation=organisation,
+                data={"links": hurried.links},
+            )
+            transaction.on_commit(worker_wake, robust=True)
+    return hurried
 
 
 def worker_wake() -> None:

@@ -36,6 +36,8 @@ class LinkState(models.TextChoices):
 # What any figure counts as alive, and as dead: of one the link failed often enough, of the other its domain is gone.
 IS_ALIVE = frozenset({LinkState.ALIVE, LinkState.MOVED})
 IS_DEAD = frozenset({LinkState.DEAD, LinkState.DOMAIN_GONE})
+# Whose times everybody may be told: of what cannot be told, a time would say that it is not excluded, which has none.
+KEEPS_TIME = IS_ALIVE | IS_DEAD | {LinkState.FAILING}
 # What readers are told. Who could see that a link is excluded would learn that somebody reported it.
 SHOWN = tuple(state for state in LinkState if state is not LinkState.EXCLUDED)
 ALIVE = frozenset({Outcome.OK, Outcome.NOT_MODIFIED, Outcome.REDIRECT_SAME_SITE})

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from django.db import models
 
 from expunge.keys import url_host
+from registry.links.estimates import mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -111,7 +112,7 @@ class PanelLinks:
 
     def part(self, holds: npt.NDArray[np.bool_]) -> float:
         """The share of all links of the version, from 0 to 1, for which something holds."""
-        return float(self.weights @ holds) / (float(self.weights.sum()) or 1.0)
+        return mean(holds, self.weights) if len(holds) else 0.0
 
 
 def panel_links(panel: Panel, hosts: Sequence[tuple[int, str]]) -> PanelLinks:

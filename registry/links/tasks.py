@@ -42,9 +42,13 @@ def links_prioritise() -> None:
 
 @shared_task(ignore_result=True)
 def links_tidy() -> None:
-    """Beat: drop observations that are too old, look again at what was excluded, and apply opt-outs to what is new."""
+    """Beat: drop observations that are too old, look again at what was excluded, apply opt-outs to what is new.
+
+    And let be due what a clock that was ahead put off.
+    """
     services.history_expire()
     services.links_review()
+    schedule.links_never_ahead(timezone.now())
     opt_outs.opt_outs_spread()
 
 

@@ -39,7 +39,9 @@ from registry.lib.safe_http.crowds import CROWDED
 from registry.links import robots
 from registry.links.content.reading import Contents, Reader
 from registry.links.content.states import Evidence, Unread
+from registry.links.errands import Errand, Errands
 from registry.links.last_look import EXCLUDED, OPTED_OUT
+from registry.links.leases import LEASE_LOST, LeaseLostError
 from registry.links.models import MAX_DELAY
 from registry.links.outcomes import seen
 from registry.links.states import ALIVE, MOVED
@@ -93,6 +95,10 @@ class Walk:
     at: datetime | None = None
     cookies: bool = False  # whether an answer on the way wanted to be known by one
 
+    def __str__(self) -> str:
+        """Of what a log may speak: no URL is in it."""
+        return f"link {self.link.pk}"
+
     def step(self, result: Result) -> bool:
         """Take what one request brought; returns whether another hop is to be asked."""
         self.seconds += result.seconds
@@ -145,21 +151,27 @@ async def _not_kept(_host: Host) -> None:
     return None
 
 
+def _is_ever_sure(_host: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """What the turns of a round share.
 
     `ends` is when the batch does, `pauses` when a turn leaves the rest to the next round, or None: never. `files` is what
-    is known of robots.txt. `look(url)` is the last look, as the door's `before_dial`; `keep(host)` writes at once how a
-    host is to be asked.
+    is known of robots.txt, `errands` those that are fetched from other hosts. `look(url)` is the last look, as the door's
+    `before_dial`; `keep(host)` writes at once how a host is to be asked; `is_sure(name)` tells whether a host is still the batch's.
     """
 
     ends: datetime
     pauses: datetime | None = None
     contents: Contents | None = None
     files: Robots = field(default_factory=dict)
+    errands: Errands = field(default_factory=Errands)
     look: Callable[[str], Awaitable[str | None]] = _nothing_said
     keep: Callable[[Host], Awaitable[None]] = _not_kept
+    is_sure: Callable[[str], bool] = _is_ever_sure
 
 
 class Turn:
@@ -171,18 +183,19 @@ class Turn:
         self._host = host
         self._ends = shared.ends
         self._round = shared
-        self._origins = robots.Origins(host, shared.files, self.request, _redirected)
+        self._origins = robots.Origins(host, shared.files, self.request, _redirected, shared.errands)
         self._silences = 0
         self._failed: Refused | None = None  # why no link of the host can be reached
 
-    async def ask(self, walks: Sequence[Walk]) -> list[Walk]:
-        """Ask each walk's URL, until the host wants rest or time is over.
+    async def ask(self, walks: Sequence[Walk | Errand]) -> list[Walk | Errand]:
+        """Ask each walk's URL, and each errand's, until the host wants rest or time is over.
 
-        Returns the walks that go on in the next round: to where they were redirected, or with what was not asked yet.
+        Returns those that go on in the next round: to where they were redirected, with what was not asked yet, or because
+        the robots.txt that holds for them is on another host.
         Raises OperationalError and InterfaceError where the database is gone, and OSError where this process can open no
         more sockets; whatever else goes wrong is the host's.
         """
-        onward: list[Walk] = []
+        onward: list[Walk | Errand] = []
         for place, walk in enumerate(walks):
             if self._host.opted_out_at:
                 walk.step(_OPTED_OUT)
@@ -202,10 +215,12 @@ class Turn:
             except _CrowdedError:
                 onward.extend(walks[place + (walk.result is not None) :])
                 break
+            except LeaseLostError:
+                break
             except Exception as error:
                 if _is_ours(error):
                     raise
-                log_fault(error, walk.link.pk)
+                log_fault(error, walk)
                 if walk.result is None:
                     walk.step(_FAULT)
                 self._rest(self._next_rest())
@@ -213,9 +228,13 @@ class Turn:
                 break
         return onward
 
-    async def _one(self, walk: Walk) -> bool:
-        """Ask for a walk's URL; returns whether another hop is to be asked. Where the host wants rest, nothing ends."""
+    async def _one(self, walk: Walk | Errand) -> bool:
+        """Ask for a walk's URL; returns whether more is to be asked. Where the host wants rest, nothing ends."""
+        if isinstance(walk, Errand):
+            return await self._origins.fetch(walk)
         rules = await self._origins.rules(walk.url)
+        if rules is None:
+            return True
         if isinstance(rules, Refused):
             # Its robots.txt may be excluded, and it not: then nobody knows what may be asked for.
             is_free = rules.rule == EXCLUDED and await self._round.look(walk.url) is None
@@ -247,7 +266,7 @@ class Turn:
         if one.opt_outs:
             walk.reading = Unread(Evidence.OPTED_OUT, one.opt_outs)
             return
-        signature = self._contents.signatures[self._host.pk]
+        signature = self._contents.signatures[self._host.pk, robots.origin_of(walk.url)]
         reader = Reader(
             signature, rules, ask=self._ask_politely, redirected=_redirected, contents=self._contents
         )
@@ -267,7 +286,10 @@ class Turn:
         return await self.request(request)
 
     async def request(self, request: Request) -> Result:
-        """Wait for the host's turn, ask, and learn how to go on with it."""
+        """Wait for the host's turn, ask, and learn how to go on with it.
+
+        Raises LeaseLostError where the host may be another's by now.
+        """
         host = self._host
         await self._wait()
         result = await self._client.fetch(request)
@@ -284,6 +306,8 @@ class Turn:
             else:
                 host.fails = 0
                 host.delay = max(host.delay * 0.9, self._origins.delay, 1.0)
+        elif result.rule == LEASE_LOST or not self._round.is_sure(host.name):
+            raise LeaseLostError  # what a process saw that stood still says nothing of the host
         elif result.outcome in _SILENT:
             self._silences += 1
             self._failed = result if result.outcome in _NO_NAME else None
@@ -340,12 +364,12 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, (OperationalError, InterfaceError))
 
 
-def log_fault(error: Exception, link: int) -> None:
+def log_fault(error: Exception, asked: Walk | Errand) -> None:
     """Say what went wrong and where, and not its message, for that may hold the URL."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     logger.error(
-        "link %s could not be asked: %s in %s, line %s",
-        link,
+        "%s could not be asked: %s in %s, line %s",
+        asked,
         type(error).__name__,
         where.filename,
         where.lineno,

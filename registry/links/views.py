@@ -27,7 +27,7 @@ from registry.links.domains.page import domains_context
 from registry.links.forms import BudgetForm, ContentForm, PanelForm
 from registry.links.hosts import worst_hosts
 from registry.links.models import LinkPolicy
-from registry.links.pages import version_asked, version_crumbs
+from registry.links.pages import links_asked, version_asked, version_crumbs
 from registry.links.selectors import links_found, version_health
 from registry.links.states import LinkState
 
@@ -78,7 +78,7 @@ CONTENT_DEFINITIONS = {
 @require_safe
 def version_links(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """How the links of a version stand: counts and estimate for everybody, hosts and acts for members."""
-    version = version_asked(request, slug, name)
+    version = links_asked(request, slug, name)
     return render(request, "registry/links/version_links.html", _context(request, version))
 
 
@@ -137,11 +137,14 @@ def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
     """Let the links of this version come first."""
     version = version_asked(request, slug, name, Role.MAINTAINER)
     try:
-        count = services.links_check_now(actor=request.user, version=version)
+        hurried = services.links_check_now(actor=request.user, version=version)
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, f"{count:,} links come first now. Each host is asked as politely as ever.")
+        said = f"{hurried.links:,} links come first now. Each host is asked as politely as ever."
+        if hurried.recent:
+            said += f" {hurried.recent:,} were checked within the last hour, and are not asked again yet."
+        messages.success(request, said)
     return _back(version)
 
 
@@ -229,11 +232,13 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
     at_work = Job.objects.filter(kind__in=[panel.KIND, recorded.KIND], subject_id=version.pk, state__in=ALIVE)
     jobs = {job.kind: job for job in at_work} if is_member else {}
     against = panels_comparable(request.user, version)
-    old = panel_against(request.user, version, request.GET.get("against", ""))
+    old = panel_against(request.user, version, request.GET.get("against", "")) if health else None
+    comparison = versions_compare(old.version, version) if old else None
     return {
         "version": version,
         "dataset": dataset,
-        "comparison": versions_compare(old.version, version) if old and health else None,
+        "comparison": comparison,
+        "not_comparable": old.version if old and comparison is None else None,
         "against": list(against.values_list("version__name", flat=True)[:10]) if old else [],
         "crumbs": version_crumbs(version),
         "health": health,

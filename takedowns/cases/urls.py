@@ -4,8 +4,8 @@ from django.urls import path
 
 from takedowns.cases import api, views
 from takedowns.cases.links.api import CaseLinks
-from takedowns.cases.own_initiative.api import OwnInitiative
-from takedowns.cases.own_initiative.views import own_initiative
+from takedowns.cases.own_initiative.api import DomainOwnInitiative, OwnInitiative
+from takedowns.cases.own_initiative.views import own_initiative, own_initiative_domain
 
 urlpatterns = [
     path("status/<str:token>/", views.status, name="report_status"),
@@ -13,6 +13,11 @@ urlpatterns = [
         "datasets/<slug:slug>/versions/<str:name>/links/cases/<str:finding>/",
         own_initiative,
         name="own_initiative",
+    ),
+    path(
+        "datasets/<slug:slug>/versions/<str:name>/links/domains/<str:domain>/case/",
+        own_initiative_domain,
+        name="own_initiative_domain",
     ),
     path("queue/", views.queue, name="queue"),
     path("queue/next/", views.case_next, name="case_next"),
@@ -41,6 +46,11 @@ api_urlpatterns = [
         "datasets/<slug:slug>/versions/<str:name>/links/cases/<str:finding>/",
         OwnInitiative.as_view(),
         name="api-own-initiative",
+    ),
+    path(
+        "datasets/<slug:slug>/versions/<str:name>/links/domains/<str:domain>/case/",
+        DomainOwnInitiative.as_view(),
+        name="api-own-initiative-domain",
     ),
     path("cases/<str:number>/claim/", api.CaseClaim.as_view(), name="api-case-claim"),
     path("cases/<str:number>/locate/", api.CaseLocate.as_view(), name="api-case-locate"),

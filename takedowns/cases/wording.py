@@ -75,7 +75,8 @@ def act_in_words(action: str, data: Mapping[str, Any]) -> tuple[str, str]:
     if action == "case_open":
         return what, f"for {data['report']}, {counted(data['items'], 'item')}"
     if action == "own_initiative_open":
-        return what, f"{counted(data['links'], 'link')} of {data['version']}: {data['finding']}"
+        found = counted(data["links"], "link") if "links" in data else counted(data["domains"], "domain")
+        return what, f"{found} of {data['version']}: {data['finding'].replace('_', ' ')}"
     if action == "case_located":
         rows = counted(data["rows"] + data.get("redacted_rows", 0), "row")
         return what, f"{rows} in {data['affected']} of {counted(data['versions'], 'version')}"

@@ -22,6 +22,7 @@ from registry.jobs.models import Job
 from registry.jobs.services import ALIVE
 from registry.lib.pagination import page_of
 from registry.links.distributions.views import distributions_context
+from registry.links.selectors import may_read_links
 from takedowns.lookup.selectors import standings
 from takedowns.releases.files import release_files, shards_by_path
 from takedowns.releases.forms import BuildForm
@@ -113,6 +114,7 @@ def version_detail(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "standing": standing,
         "answer": version_answer(standing, recommended(dataset)),
         "diff": diffs_by_version([version]).get(version.pk),
+        "may_read_links": may_read_links(request.user, version),
         "shards": page_of(request, shards, param="shards"),
         "wanted": wanted,
         "advisories": page_of(request, standing.advisories, param="advisories"),

@@ -12,6 +12,9 @@ from django.utils import timezone
 from registry.datasets.models import LineageKind, Version, VersionStatus
 from registry.jobs.models import Job, JobState
 from registry.jobs.services import job_run
+from registry.links.distributions.models import Distribution, DistributionKind
+from registry.links.domains.census import hosts_enrol
+from registry.links.domains.models import Domain, DomainState
 from registry.links.history import observations_write, partitions_ahead
 from registry.links.models import Host, Link, RobotsFile
 from registry.links.panel import panel_draw
@@ -91,7 +94,10 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "links": of_dataset("version_links", base.name),
         "links since another version": reverse("version_links", args=[watched.dataset.slug, watched.name]),
         "host": reverse("host_detail", args=["h1.example.com"]),
+        "host whose opt-out file is looked for": reverse("host_detail", args=["h7.example.com"]),
         "who asks for links": reverse("about_links"),
+        "places": reverse("version_distributions", args=[watched.dataset.slug, watched.name]),
+        "dataset with places": reverse("dataset_detail", args=[watched.dataset.slug]),
         "release": of_dataset("release_detail", release.version.name),
         "advisories": reverse("advisory_list"),
         "advisory": reverse("advisory_detail", args=[advisory.advisory_id]),
@@ -126,9 +132,14 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "links of a watched version": reverse("version_links", args=[watched.dataset.slug, watched.name]),
         "host for members": reverse("host_detail", args=["h1.example.com"]),
         "case about dead links": reverse("own_initiative", args=[watched.dataset.slug, watched.name, "dead"]),
+        "places for members": reverse("version_distributions", args=[watched.dataset.slug, watched.name]),
         "case about nothing": reverse(
             "own_initiative", args=[watched.dataset.slug, watched.name, "replaced"]
         ),
+        "case about a domain": reverse(
+            "own_initiative_domain", args=[watched.dataset.slug, watched.name, "example.de"]
+        ),
+        "host of a domain that changed hands": reverse("host_detail", args=["h9.example.de"]),
         "draft to read again": of_dataset("version_retry", draft.name),
         "version that waits for a release": reverse("version_detail", args=[waiting.slug, "2026-01-01"]),
         "lineage to record": of_dataset("lineage_create"),
@@ -172,6 +183,12 @@ def _watched(setting: Setting) -> Version:
     observations_write(checks, now)
     h1 = Host.objects.get(name="h1.example.com")
     RobotsFile.objects.create(host=h1, origin="https://h1.example.com", status=200, asked_at=now)
+    Host.objects.filter(name="h7.example.com").update(opt_out_asked_at=now)
+    for link in (long.link, Link.objects.filter(url__in=urls, state=LinkState.ALIVE).order_by("pk")[0]):
+        Distribution.objects.create(version=versions[1], link=link, kind=DistributionKind.MIRROR)
+    hosts_enrol()
+    Domain.objects.update(state=DomainState.PRESENT, checked_at=now)
+    Domain.objects.filter(name="example.de").update(registered_at=now)
     return versions[1]
 
 

@@ -82,6 +82,18 @@ def test_errors_of_a_form_are_said_on_top_and_beside_each_field(visitors: Visito
     assert complaints(page) == ""
 
 
+def test_what_the_owner_of_a_host_with_a_long_name_is_told_fits_the_narrowest_screen(
+    visitors: Visitors,
+) -> None:
+    page = visitors.open(viewport=NARROWEST)
+    page.goto("/about/links/")
+    page.get_by_label("Your host").fill(f"{'a-long-name' * 5}.photographs.example.com")
+    page.get_by_role("button", name="Read them again").click()
+    page.get_by_text("Thank you.").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROWEST["width"]
+    assert complaints(page) == ""
+
+
 def test_long_lists_fit_the_narrowest_screen_and_lead_back_to_themselves(
     visitors: Visitors, setting: Setting, published: Release
 ) -> None:

@@ -46,6 +46,8 @@ DOORS: dict[tuple[str, str], tuple[str, str]] = {
     ("lineage_create", "hidden"): ("302 404 403 200 200", "302 404 403 400 400"),
     ("report_create", ""): (FOUND, "400 400 400 400 400"),
     ("own_initiative", "findings"): ("302 403 200 200 200", "302 403 400 400 400"),
+    # The domain is there as ever, so there is nothing to report.
+    ("own_initiative_domain", "domain"): ("302 403 404 404 404", "302 403 404 404 404"),
     ("report_received", "secret"): PUBLIC_READ,
     ("report_received", "wrong secret"): (ABSENT, NO_SUCH_METHOD),
     ("report_status", "secret"): PUBLIC_READ,
@@ -187,6 +189,7 @@ DOORS: dict[tuple[str, str], tuple[str, str]] = {
     ("api-case-locations", "case"): (MEMBERS_API, "401 405 405 405 405"),
     ("api-case-links", "case"): (MEMBERS_API, "401 405 405 405 405"),
     ("api-own-initiative", "findings"): ("401 403 200 200 200", "401 403 400 400 400"),
+    ("api-own-initiative-domain", "domain"): ("401 403 404 404 404", "401 403 404 404 404"),
     ("api-case-claim", "case"): ("401 405 405 405 405", "401 404 200 200 200"),
     ("api-case-locate", "case"): ("401 405 405 405 405", "401 404 200 200 200"),
     ("api-case-propose", "case"): ("401 405 405 405 405", "401 404 400 400 400"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 BENCHMARKS = ROOT / "benchmarks"
-SHARED = {"data", "measure", "run", "server"}
+SHARED = {"data", "measure", "run", "scripted", "server"}
 TINY: dict[str, list[str]] = {
     "check": [],
     "clean": [],
@@ -76,7 +76,7 @@ def run_tiny(data: Path) -> Callable[[str], dict[str, Any]]:
         command += TINY[script]
         if script == "growth":
             command += ["--plots", data / "plots"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert not done.returncode, done.stderr
         found: dict[str, Any] = json.loads(result.read_text())
         return found

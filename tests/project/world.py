@@ -101,6 +101,7 @@ def world(db: None, settings: LazySettings, tmp_path: Path, keys: KeyFiles) -> W
             "job pk": {"pk": job.pk},
             "host": {"name": "img.example.com"},
             "findings": {"slug": "open-set", "name": base.name, "finding": "dead"},
+            "domain": {"slug": "open-set", "name": base.name, "domain": "example.com"},
             "dataset": {"slug": "open-set"},
             "hidden": {"slug": "hidden-set"},
             "version": {"slug": "open-set", "name": base.name},

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 AT_ONCE = 4
-APART = 0.05  # seconds between the beginnings of two requests, but that AT_ONCE may begin together
+APART = 0.05  # seconds between the beginnings of two requests, but that those at once may begin together
 CROWDED = "crowded"  # the rule by which a request is refused that found no place in time
 
 
@@ -26,10 +26,16 @@ class _Places:
 
 
 class Crowds:
-    """The places of all addresses, in one event loop. At `closes`, a time of that loop, waiting ends for everybody."""
+    """The places of all addresses, in one event loop. At `closes`, a time of that loop, waiting ends for everybody.
 
-    def __init__(self, closes: float) -> None:
+    `sharers` processes may do so at a time, which know nothing of each other: each then keeps to its share of AT_ONCE,
+    which is one at least, and of how many may begin in a second.
+    """
+
+    def __init__(self, closes: float, *, sharers: int = 1) -> None:
         self._closes = closes
+        self._at_once = max(1, AT_ONCE // sharers)
+        self._apart = APART * sharers
         self._loop = asyncio.get_running_loop()
         self._addresses: dict[str, _Places] = {}
 
@@ -66,15 +72,15 @@ class Crowds:
 
     def _take(self, places: _Places) -> float:
         """Take a place, or return how many seconds to try again after: infinitely many when all are taken."""
-        if places.taken >= AT_ONCE:
+        if places.taken >= self._at_once:
             return float("inf")
         now = self._loop.time()
         begins = max(places.next_at, now)
-        early = begins - now - (AT_ONCE - 1) * APART
+        early = begins - now - (self._at_once - 1) * self._apart
         if early > 0:
             return early
         places.taken += 1
-        places.next_at = begins + APART
+        places.next_at = begins + self._apart
         return 0.0
 
     def _hand_on(self, places: _Places) -> None:

@@ -30,9 +30,10 @@ class DrawIn(serializers.Serializer[Any]):
 
 
 class CheckNowOut(serializers.Serializer[Any]):
-    """How many links come first now."""
+    """How many links come first now, and how many do not, because they were checked within the last hour."""
 
     links = serializers.IntegerField()
+    recent = serializers.IntegerField()
 
 
 class PolicyOut(serializers.ModelSerializer[LinkPolicy]):
@@ -99,8 +100,8 @@ class LinksCheckNow(_Act):
     def post(self, request: Request, **_address: str) -> Response:
         """Let them come first; `waiting` of the figures falls to 0 as they are checked."""
         version = self.version()
-        count = services.links_check_now(actor=signed_in(request), version=version)
-        return Response(CheckNowOut({"links": count}).data)
+        hurried = services.links_check_now(actor=signed_in(request), version=version)
+        return Response(CheckNowOut(hurried._asdict()).data)
 
 
 class LinksPause(_Act):

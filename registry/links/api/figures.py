@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from registry.links.api.versions import VersionView
+from registry.links.api.versions import LinksView
 from registry.links.comparison import panel_against, versions_compare
 from registry.links.models import Panel
 from registry.links.selectors import version_health
@@ -44,7 +44,7 @@ class ComparisonOut(serializers.Serializer[Any]):
     dead = ChangeOut()
 
 
-class VersionLinks(VersionView[Panel]):
+class VersionLinks(LinksView[Panel]):
     """How the links of a version stand."""
 
     serializer_class = HealthOut
@@ -63,7 +63,7 @@ class VersionLinks(VersionView[Panel]):
         return Response(HealthOut(health).data)
 
 
-class VersionLinkComparison(VersionView[Panel]):
+class VersionLinkComparison(LinksView[Panel]):
     """A version's links compared with those of another version."""
 
     serializer_class = ComparisonOut
@@ -80,7 +80,7 @@ class VersionLinkComparison(VersionView[Panel]):
         responses=ComparisonOut,
     )
     def get(self, request: Request, **_address: str) -> Response:
-        """Compare; 404 where either version has no sample."""
+        """Compare; 404 where either has no sample, or the reader may not be told (a release, a version out of use)."""
         version = self.version()
         panel = panel_against(request.user, version, request.query_params.get("against", ""))
         found = versions_compare(panel.version, version) if panel else None

@@ -46,7 +46,9 @@ class HostOut(serializers.Serializer[Any]):
     alive = serializers.IntegerField()
     dead = serializers.IntegerField()
     unknown = serializers.IntegerField()
-    answered_at = serializers.DateTimeField(allow_null=True, help_text="When it last answered anything")
+    answered_at = serializers.DateTimeField(
+        allow_null=True, help_text="By its robots.txt, and links known to be alive, dead or failing"
+    )
     delay_seconds = serializers.FloatField(source="host.delay", help_text="Between two requests")
     robots = RobotsOut(many=True, help_text="Of each origin that was asked for it")
     opted_out_at = serializers.DateTimeField(source="host.opted_out_at", allow_null=True)

@@ -15,6 +15,7 @@ from registry.links.filters import PanelRowFilter
 from registry.links.models import LinkPolicy, Observation, PanelRow
 from registry.links.outcomes import Outcome
 from registry.links.rows import (
+    ids_of,
     link_history,
     link_target,
     link_versions,
@@ -22,8 +23,8 @@ from registry.links.rows import (
     opt_out_evidence,
     rows_shown,
     version_row,
-    version_rows,
 )
+from registry.links.selectors import panel_rows
 from registry.links.serializers import PanelRowOut
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ class VersionLinkRows(MembersView[PanelRow], ListAPIView[PanelRow]):
         """Return them."""
         if getattr(self, "swagger_fake_view", False):
             return PanelRow.objects.none()
-        return version_rows(self.request.user, self.version())
+        return panel_rows(self.request.user, self.version())
 
     def paginate_queryset(self, queryset: Any) -> list[Any] | None:
         """Return a page without what is excluded by now."""
-        page: list[PanelRow] | None = super().paginate_queryset(queryset)
+        page: list[int] | None = super().paginate_queryset(ids_of(queryset))
         return None if page is None else rows_shown(page)
 
 

@@ -1,4 +1,4 @@
-"""What is known of the content of links, as hashes, and of the hosts that content is read from. Never content itself."""
+"""What is known of the content of links, as hashes, and of the origins that content is read from. Never content itself."""
 
 from __future__ import annotations
 
@@ -53,10 +53,18 @@ class LinkContent(models.Model):
         return f"content of {self.link_id}"
 
 
-class HostSignature(models.Model):
-    """What a host answers where nothing is, and what it reserves by TDMRep: asked for before any content of it."""
+class OriginSignature(models.Model):
+    """What an origin of a host answers where nothing is, and what it reserves by TDMRep: asked for before any content of it.
 
-    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="signature")
+    As its robots.txt, both hold for that scheme, host and port alone.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    # Without an index of its own: that of the constraint begins with the host.
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="signatures", db_index=False)
+    origin = models.CharField(
+        max_length=270, help_text="As a URL begins: the port is left out where it is the scheme's own"
+    )
     probed_at = models.DateTimeField(null=True, help_text="When a random path was asked for")
     missing_body = models.BinaryField(
         max_length=32,
@@ -69,5 +77,13 @@ class HostSignature(models.Model):
         default=list, help_text="[[pattern of paths, whether it is reserved]] in order"
     )
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["host", "origin"], name="originsignature_once"),
+            models.CheckConstraint(
+                condition=models.Q(origin__regex=r"^https?://[^/]+$"), name="originsignature_is_one"
+            ),
+        ]
+
     def __str__(self) -> str:
-        return f"signature of {self.host_id}"
+        return f"signature of {self.origin}"

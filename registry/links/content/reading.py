@@ -1,7 +1,7 @@
 """Asking one host for the content of its links, after each has answered: politely, within bounds, and keeping hashes only.
 
 1. `/.well-known/tdmrep.json`, once a day: what is reserved there is not asked for.
-2. A random path, once a month: what a host answers where nothing is, is no content anywhere else on it.
+2. A random path, once a month: what an origin answers where nothing is, is no content anywhere else on it.
 3. Whether the link may still be read, asked of the database immediately before each request for its content.
 4. `GET` for the first 64 KiB. An opt-out in the answer ends it: nothing of it is hashed.
 5. All of it, where the dataset recorded a hash of it or it is a picture to be looked at, and if it is 10 MiB at most.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Mapping
 
-    from registry.links.content.models import HostSignature
+    from registry.links.content.models import OriginSignature
     from registry.links.content.pictures import Pictures
     from registry.links.content.states import Reading
     from registry.links.robots import Rules
@@ -70,27 +70,27 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What all hosts of a round share: how links are to be read, what is known of hosts, and what reading takes.
+    """What all hosts of a round share: how links are to be read, what is known of origins, and what reading takes.
 
     `may_read(link)` asks the database; `bodies` is how many may be held in memory at once.
     """
 
     plans: Mapping[int, Plan]
-    signatures: Mapping[int, HostSignature]
+    signatures: Mapping[tuple[int, str], OriginSignature]
     may_read: Callable[[int], Awaitable[bool]]
     pictures: Pictures
     bodies: asyncio.Semaphore
 
 
 class Reader:
-    """Reads content of one host within its turn.
+    """Reads content of one origin, whose `signature` and `rules` these are, within the turn of its host.
 
     `redirected(url, location)` is where a redirect leads; it raises Stop.
     """
 
     def __init__(
         self,
-        signature: HostSignature,
+        signature: OriginSignature,
         rules: Rules,
         *,
         ask: Ask,
@@ -150,7 +150,7 @@ class Reader:
         return replace(reading, pdq=await self._contents.pictures.pdq(body))
 
     async def _tdm_known(self, url: str) -> bool:
-        """Make sure that the host's reservations are known; False where it cannot be asked now."""
+        """Make sure that the origin's reservations are known; False where it cannot be asked now."""
         signature, now = self.signature, timezone.now()
         if signature.tdm_at is not None and now - signature.tdm_at < reservation.REMEMBERED:
             return True
@@ -162,7 +162,7 @@ class Reader:
         return True
 
     async def _probed(self, url: str) -> bool:
-        """Make sure that we know what the host answers where nothing is; False where it cannot be asked now."""
+        """Make sure that we know what the origin answers where nothing is; False where it cannot be asked now."""
         signature, now = self.signature, timezone.now()
         if signature.probed_at is not None and now - signature.probed_at < PROBED:
             return True

@@ -104,7 +104,11 @@ def version_content(panel: Panel, policy: LinkPolicy | None) -> ContentHealth | 
         holds = np.array([state in states for state in found])
         return share(holds, links.hosts, links.weights, whole=links.is_whole)
 
-    times = rows.aggregate(first=Min("link__content__read_at"), last=Max("link__content__read_at"))
+    times = rows.filter(
+        link__state__in=IS_ALIVE
+    ).aggregate(  # of others nothing is told, nor when it was read
+        first=Min("link__content__read_at"), last=Max("link__content__read_at")
+    )
     replaced = of(ContentState.REPLACED)
     return ContentHealth(
         checks=ContentChecks(policy.content),

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from registry.datasets.models import VersionStatus
 from registry.lib.among import among_ids
-from registry.links.content.models import HostSignature, LinkContent
+from registry.links.content.models import LinkContent, OriginSignature
 from registry.links.content.reading import Plan
 from registry.links.content.recorded import recorded_jobs
 from registry.links.content.states import (
@@ -105,30 +105,39 @@ def _hashes_of_versions(links: Iterable[Link]) -> dict[int, set[Key]]:
     """The hashes that any version recorded of the content of these links, as keys, by primary key of the link."""
     rows = PanelRow.objects.filter(among_ids("link_id", (link.pk for link in links))).exclude(hashes={})
     found: dict[int, set[Key]] = defaultdict(set)
-    for link, hashes in rows.values_list("link", "hashes"):
+    # Most versions of a dataset recorded the same of a link.
+    for link, hashes in rows.values_list("link", "hashes").distinct():
         found[link] |= _keys(hashes)
     return found
 
 
-def host_signatures(hosts: Collection[int]) -> dict[int, HostSignature]:
-    """The signature of each of these hosts, new ones unsaved."""
-    known = {one.pk: one for one in HostSignature.objects.filter(host__in=hosts)}
-    return {pk: known.get(pk) or HostSignature(host_id=pk) for pk in hosts}
+def origin_signatures(wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str], OriginSignature]:
+    """The signature of each of these origins of hosts, new ones unsaved."""
+    known = {
+        (one.host_id, one.origin): one
+        for one in OriginSignature.objects.filter(among_ids("host_id", {host for host, _ in wanted}))
+    }
+    return {
+        (host, origin): known.get((host, origin)) or OriginSignature(host_id=host, origin=origin)
+        for host, origin in wanted
+    }
 
 
-def signatures_record(signatures: Iterable[HostSignature]) -> None:
-    """Write what was learned of hosts. Should one of them hold what the database refuses, they are asked again instead."""
+def signatures_record(signatures: Iterable[OriginSignature]) -> None:
+    """Write what was learned of origins. Should one of them hold what the database refuses, they are asked again instead."""
     learned = [one for one in signatures if one.tdm_at or one.probed_at]
+    for one in learned:
+        one.pk = None  # those that were there before are told by their host and origin
     try:
         with transaction.atomic():
-            HostSignature.objects.bulk_create(
+            OriginSignature.objects.bulk_create(
                 learned,
                 update_conflicts=True,
-                unique_fields=["host"],
+                unique_fields=["host", "origin"],
                 update_fields=["probed_at", "missing_body", "missing_target", "tdm_at", "tdm_rules"],
             )
     except DataError:
-        logger.error("what %s hosts reserve could not be written", len(learned))  # noqa: TRY400  -- its message would hold what they wrote
+        logger.error("what %s origins reserve could not be written", len(learned))  # noqa: TRY400  -- its message would hold what they wrote
 
 
 def content_record(read: Mapping[int, tuple[Reading, datetime]]) -> None:

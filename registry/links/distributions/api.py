@@ -31,7 +31,8 @@ class DistributionOut(serializers.Serializer[Any]):
     version = serializers.CharField(source="distribution.version.name")
     version_status = serializers.CharField(source="distribution.version.status")
     url = serializers.CharField(
-        allow_null=True, help_text="Null for who is no member, of a version out of use"
+        allow_null=True,
+        help_text="Null for who is no member, of a version out of use and where it cannot be told",
     )
     kind = serializers.ChoiceField(source="distribution.kind", choices=DistributionKind.choices)
     digest = serializers.CharField(
@@ -41,7 +42,12 @@ class DistributionOut(serializers.Serializer[Any]):
         choices=[(state.value, state.label) for state in SHOWN], help_text="As that of a link"
     )
     is_flagged = serializers.BooleanField(help_text="Still served, though the version is out of use")
-    checked_at = serializers.DateTimeField(source="distribution.link.checked_at", allow_null=True)
+    was_served = serializers.BooleanField(
+        help_text="For members: it cannot be told, and was still served when it last could"
+    )
+    checked_at = serializers.DateTimeField(
+        allow_null=True, help_text="For who is no member null where it cannot be told"
+    )
 
 
 class DistributionsOut(serializers.Serializer[Any]):

@@ -9,29 +9,35 @@ from django.db.models import Prefetch
 
 from registry.accounts.models import Role
 from registry.accounts.permissions import has_role
-from registry.datasets.models import VersionStatus
+from registry.links.content.store import recorded_keys
 from registry.links.distributions.models import Distribution
-from registry.links.models import Observation
-from registry.links.states import IS_ALIVE, LinkState, shown
+from registry.links.exclusion import excluded_links
+from registry.links.models import OUT_OF_USE, Observation
+from registry.links.states import ABSENT, ALIVE, IS_ALIVE, MOVED, LinkState, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from registry.datasets.models import Dataset, Version, Viewer
 
 HISTORY = 10  # attempts that are shown of a place
-# Nobody should be led to these; who keeps the dataset has to know where they still are.
-OUT_OF_USE = (VersionStatus.WITHDRAWN, VersionStatus.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place as a reader may see it. `url` is None where the version is out of use and the reader no member."""
+    """One place as a reader may see it.
+
+    For who is no member `url` is None where the version is out of use or the place cannot be told, and so is `checked_at`
+    where it cannot be told: what was reported is not shown and has no time, and what refuses us must look the same.
+    """
 
     distribution: Distribution
     url: str | None
     state: LinkState
+    checked_at: datetime | None
     is_flagged: bool  # still served, though the version is out of use
+    was_served: bool  # for members: it cannot be told, and was still served when it last could
     history: list[Observation]  # the last attempts, newest first; for members only
 
 
@@ -45,7 +51,11 @@ def places(user: Viewer, dataset: Dataset, version: Version | None = None) -> li
     if is_member:
         attempts = Observation.objects.order_by("-at")
         found = found.prefetch_related(Prefetch("link__observations", attempts, to_attr="attempts"))
-    return sorted((_place(one, is_member=is_member) for one in found), key=lambda one: not one.is_flagged)
+    # A link that was reported a moment ago is not marked before a batch meets it.
+    links = [] if is_member else [one.link for one in found]
+    reported = excluded_links(links, recorded_keys(links)) if links else set()
+    told = (_place(one, is_member=is_member, is_reported=one.link_id in reported) for one in found)
+    return sorted(told, key=lambda one: not one.is_flagged)
 
 
 def warnings(found: Iterable[Place]) -> list[str]:
@@ -62,13 +72,23 @@ def warnings(found: Iterable[Place]) -> list[str]:
     ]
 
 
-def _place(one: Distribution, *, is_member: bool) -> Place:
+def _place(one: Distribution, *, is_member: bool, is_reported: bool) -> Place:
     out_of_use = one.version.status in OUT_OF_USE
-    state = LinkState(one.link.state)
+    state = LinkState.EXCLUDED if is_reported else LinkState(one.link.state)
+    is_told = shown(state) is not LinkState.UNVERIFIABLE
+    history = getattr(one.link, "attempts", []) if state is not LinkState.EXCLUDED else []
     return Place(
         distribution=one,
-        url=one.link.url if is_member or not out_of_use else None,
+        url=one.link.url if is_member or (is_told and not out_of_use) else None,
         state=shown(state),
+        checked_at=one.link.checked_at if is_member or is_told else None,
         is_flagged=out_of_use and state in IS_ALIVE,
-        history=getattr(one.link, "attempts", [])[:HISTORY] if state is not LinkState.EXCLUDED else [],
+        was_served=not is_told and _was_served(history),
+        history=history[:HISTORY],
     )
+
+
+def _was_served(history: Iterable[Observation]) -> bool:
+    """Whether the last attempt that told anything, of these with the newest first, found the place."""
+    told = (seen.outcome for seen in history if seen.outcome in ALIVE | MOVED | ABSENT)
+    return next(told, None) in ALIVE | MOVED

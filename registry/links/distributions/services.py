@@ -78,30 +78,40 @@ def distribution_remove(*, actor: User, distribution: Distribution) -> None:
 
 
 def distributions_check_now(*, actor: User, dataset: Dataset) -> int:
-    """Let every place of a dataset come first; returns how many. Maintainer and up. Raises Refused."""
+    """Let the places of a dataset come first that were not checked within the last hour; returns how many.
+
+    Maintainer and up. Raises Refused.
+    """
     require_role(actor, dataset.organisation, Role.MAINTAINER)
     with transaction.atomic():
         places = Distribution.objects.filter(version__dataset=dataset)
-        count = links_due_now(Link.objects.filter(pk__in=places.values("link")))
-        if not count:
+        hurried = links_due_now(Link.objects.filter(pk__in=places.values("link")))
+        if not any(hurried):
             raise Refused(f"No place that serves {dataset} can be checked.")
+        if not hurried.links:
+            raise Refused(f"Every place that serves {dataset} was checked within the last hour.")
         audit_append(
             actor=actor,
             action="distributions_check_now",
             subject=dataset,
             organisation=dataset.organisation,
-            data={"links": count},
+            data={"links": hurried.links},
         )
         transaction.on_commit(worker_wake, robust=True)
-    return count
+    return hurried.links
 
 
 def _host_of(url: str) -> str:
     """The host that serves a place. Raises Refused for an address that the door would not ask for."""
+    rules = policy()
     try:
-        check(url, policy())
+        target = check(url, rules)
     except Stop as stop:
         raise Refused(f"This address cannot be watched: {stop.rule.replace('_', ' ')}.") from None
+    if target.literal and (rule := rules.refuses(target.literal, target.port)):
+        raise Refused(
+            f"{target.literal} is no public address, so it is never asked: {rule.replace('_', ' ')}."
+        )
     host = link_host(url.encode())
     if host is None:
         raise Refused("This address leads to no host.")

@@ -43,6 +43,7 @@ WORDS = {
     LinkState.DOMAIN_GONE: ("No longer served: domain gone", "neutral"),
     LinkState.UNVERIFIABLE: ("Cannot be told", "neutral"),
 }
+WAS_SERVED = ("Cannot be told; still served when it last could", "attention")
 
 
 class DistributionForm(forms.Form):
@@ -138,7 +139,12 @@ def _context(user: Viewer, version: Version) -> dict[str, Any]:
 
 def _told(found: list[Place]) -> list[tuple[Place, str, str]]:
     """Each place with the words for its state and how they look: what should not be served is a danger."""
-    return [(one, WORDS[one.state][0], "danger" if one.is_flagged else WORDS[one.state][1]) for one in found]
+    return [(one, *_words(one)) for one in found]
+
+
+def _words(place: Place) -> tuple[str, str]:
+    words, meaning = WAS_SERVED if place.was_served else WORDS[place.state]
+    return words, "danger" if place.is_flagged else meaning
 
 
 def _back(version: Version) -> HttpResponse:

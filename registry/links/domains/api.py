@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.response import Response
 
-from registry.links.api.versions import MembersView, VersionView
+from registry.links.api.versions import LinksView, MembersView
 from registry.links.domains.models import ChangeKind, Domain, DomainChange
 from registry.links.domains.selectors import DomainKind, domain_rows, version_domains
 
@@ -40,6 +40,10 @@ class DomainHealthOut(serializers.Serializer[Any]):
         help_text="Whether a second resolver confirms that a domain is gone"
     )
     has_registries = serializers.BooleanField(help_text="Whether registries are asked about registrations")
+    is_date_doubted = serializers.BooleanField(
+        help_text="Whether so many domains are registered later than the version that its date is doubted: then no "
+        "registration is reported"
+    )
 
 
 class DomainChangeOut(serializers.ModelSerializer[DomainChange]):
@@ -80,7 +84,7 @@ class DomainFilter(django_filters.FilterSet):  # type: ignore[misc]  # the packa
         fields = ["kind", "name"]
 
 
-class VersionDomains(VersionView[Domain]):
+class VersionDomains(LinksView[Domain]):
     """How the domains behind the links of a version stand."""
 
     serializer_class = DomainHealthOut

@@ -26,7 +26,7 @@ from expunge.keys import registrable_domain
 from registry.lib.safe_http.records import Presence, presences_of, records_of
 from registry.links.domains.models import ChangeKind, Domain, DomainChange, DomainHost, DomainState
 from registry.links.domains.states import Found, after_census
-from registry.links.models import Host, Link, PanelRow
+from registry.links.models import OUT_OF_USE, Host, Link, PanelRow
 from registry.links.outcomes import Outcome
 from registry.links.schedule import links_set
 from registry.links.states import LinkState
@@ -41,7 +41,7 @@ DOMAINS_AT_ONCE = 5_000
 LEASE = timedelta(minutes=15)  # longer than a batch takes of which no question is answered (8 minutes)
 _HOSTS_AT_ONCE = 5_000
 _MAX_NAME, _MAX_LABEL = 253, 63
-_COMPARED = ("name", "state", "missed_at", "name_servers", "addresses", "seen_at")
+_COMPARED = ("name", "state", "missed_at", "name_servers", "addresses", "seen_at", "expires_at", "unusable")
 
 
 @dataclass(slots=True)
@@ -84,11 +84,14 @@ def domain_of(host: str) -> str | None:
 
 
 def domains_ready(now: datetime) -> QuerySet[Domain]:
-    """Domains whose census is due and nobody's: of links that some panel asks after, of a dataset that is not paused."""
+    """Domains whose census is due and nobody's: of links that some panel asks after.
+
+    That is one of a dataset that is not paused, and of a version that is in use.
+    """
     rows = PanelRow.objects.filter(
         link__host__of_domain__domain=OuterRef("pk"),
         panel__version__dataset__link_policy__paused_at__isnull=True,
-    )
+    ).exclude(panel__version__status__in=OUT_OF_USE)
     return Domain.objects.filter(
         Q(lease=None) | Q(lease_until__lt=now), Exists(rows.order_by()), due_at__lte=now
     )
@@ -197,11 +200,12 @@ SET state = v.state, missed_at = v.missed_at, name_servers = string_to_array(v.n
     seen_at = CASE WHEN v.state = 'present' THEN COALESCE(domain.seen_at, %(now)s) ELSE domain.seen_at END,
     asks_registry_at = CASE WHEN v.asks IS NULL THEN domain.asks_registry_at
                             ELSE LEAST(domain.asks_registry_at, v.asks) END,
-    parked_at = CASE WHEN v.parked THEN %(now)s ELSE domain.parked_at END,
+    parked_at = CASE WHEN v.parked THEN %(now)s ELSE domain.parked_at END, unusable = v.unusable,
     lease = NULL, lease_until = NULL
 FROM unnest(%(ids)s::bigint[], %(states)s::text[], %(missed)s::timestamptz[], %(servers)s::text[],
-            %(addresses)s::text[], %(due)s::timestamptz[], %(asks)s::timestamptz[], %(parked)s::bool[])
-    AS v (id, state, missed_at, name_servers, addresses, due_at, asks, parked)
+            %(addresses)s::text[], %(due)s::timestamptz[], %(asks)s::timestamptz[], %(parked)s::bool[],
+            %(unusable)s::int[])
+    AS v (id, state, missed_at, name_servers, addresses, due_at, asks, parked, unusable)
 WHERE domain.id = v.id AND domain.lease = %(lease)s
 RETURNING domain.id
 """
@@ -222,6 +226,7 @@ def _domains_update(lease: uuid.UUID, pairs: Iterable[tuple[Domain, Found]], now
         "due": [one.due_at for one in found],
         "asks": [one.asks_registry for one in found],
         "parked": [any(change.kind == ChangeKind.PARKED for change in one.changes) for one in found],
+        "unusable": [one.unusable for one in found],
     }
     with connection.cursor() as cursor:
         cursor.execute(_UPDATE, values)

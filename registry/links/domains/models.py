@@ -43,6 +43,9 @@ class Domain(models.Model):
         null=True, help_text="When it was first found there: nothing is compared before"
     )
     checked_at = models.DateTimeField(null=True)
+    unusable = models.PositiveSmallIntegerField(
+        default=0, help_text="Censuses in a row that brought nothing to compare (`states.UNUSABLE`)"
+    )
     due_at = models.DateTimeField(default=timezone.now, help_text="Of the next census")
     lease = models.UUIDField(null=True, help_text="The batch of the census that asks for it now")
     lease_until = models.DateTimeField(null=True)

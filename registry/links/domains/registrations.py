@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -26,6 +27,9 @@ from registry.lib.safe_http import Client, Limits, Refused, Request, Response
 from registry.lib.storable import storable
 from registry.links.domains.models import Domain, Registry
 from registry.links.domains.states import REGISTRY_KEPT
+from registry.links.last_look import LastLook, hosts_opted_out
+from registry.links.leases import Holding, LeaseLostError, database_thread
+from registry.links.models import OUT_OF_USE, PanelRow
 from registry.links.schedule import Batch, hosts_take
 from registry.links.schedule import batch_record as leases_end
 from registry.links.turns import Round, Turn, policy
@@ -46,6 +50,7 @@ _BOOTSTRAP_LIMITS = Limits(redirects=0, body_bytes=4 * 1024 * 1024)
 _HEADERS = {"Accept": "application/rdap+json, application/json"}
 _MAX_STATUSES, _MAX_URL = 20, 500
 _TOLD = frozenset({"ok", "not_found"})
+_AHEAD = timedelta(days=1)  # that a registry's clock may be before ours
 
 Result = Response | Refused
 
@@ -75,7 +80,8 @@ def registries_ask(now: datetime | None = None) -> int:
     waiting.exclude(suffix__in=known).update(
         asks_registry_at=None, registry_answer="no_registry", registry_at=now
     )
-    for suffix in dict.fromkeys(waiting.values_list("suffix", flat=True)[:10_000]):
+    with_registry = waiting.filter(suffix__in=known)
+    for suffix in dict.fromkeys(with_registry.values_list("suffix", flat=True)[:10_000]):
         suffixes = [other for other, url in known.items() if url_host(url) == url_host(known[suffix])]
         domains = list(waiting.filter(suffix__in=suffixes)[:DOMAINS_AT_ONCE])
         urls = {f"{known[domain.suffix]}domain/{domain.name}": domain for domain in domains}
@@ -91,9 +97,14 @@ def registries_ask(now: datetime | None = None) -> int:
 
 
 def candidates(now: datetime) -> QuerySet[Domain]:
-    """Domains whose registry is to be asked now. What it said within REGISTRY_KEPT still counts."""
+    """Domains whose registry is to be asked now. What it said within REGISTRY_KEPT still counts.
+
+    Those that only panels of versions out of use list are not asked after.
+    """
     kept = Q(registry_at__isnull=False, registry_at__gt=now - REGISTRY_KEPT)
-    return Domain.objects.filter(asks_registry_at__lte=now).exclude(kept)
+    rows = PanelRow.objects.filter(link__host__of_domain__domain=OuterRef("pk")).order_by()
+    wanted = ~Exists(rows) | Exists(rows.exclude(panel__version__status__in=OUT_OF_USE))
+    return Domain.objects.filter(wanted, asks_registry_at__lte=now).exclude(kept)
 
 
 def read_answer(domain: str, answer: Response | Refused) -> Registration:
@@ -117,6 +128,8 @@ def read_answer(domain: str, answer: Response | Refused) -> Registration:
             events[action.lower()] = max(at, events.get(action.lower(), at))
     # A name that was dropped and registered again carries either event, by the registry.
     begun = [events[action] for action in ("registration", "reregistration") if action in events]
+    # None is yet to come, and nobody is accused by a registry that says so.
+    begun = [at for at in begun if at <= timezone.now() + _AHEAD]
     status = told.get("status")
     statuses = (
         tuple(text[:60] for text in status if isinstance(text, str)) if isinstance(status, list) else ()
@@ -191,18 +204,27 @@ def _ask(urls: Sequence[str], limits: Limits) -> dict[str, Result] | None:
     host = hosts_take(batch, {name}).get(name)
     ends = timezone.now() + timedelta(seconds=BATCH_SECONDS)
 
-    async def turn(host: Host) -> dict[str, Result]:
-        answers: dict[str, Result] = {}
-        async with Client(policy(), concurrency=1) as client:
-            its = Turn(client, host, Round(ends))
+    answers: dict[str, Result] = {}
+
+    async def turn(its: Turn, host: Host) -> None:
+        with suppress(LeaseLostError):
             for url in urls:
                 if host.next_at > ends or timezone.now() > ends:
                     break
                 answers[url] = await its.request(Request(url, headers=_HEADERS, limits=limits))
-        return answers
+
+    async def ask(host: Host) -> None:
+        with database_thread() as database:
+            holding = Holding(batch, database)
+            dial = holding.before_dial(LastLook(database, {}, hosts_opted_out))
+            async with Client(policy(), concurrency=1, before_dial=dial) as client:
+                await holding.during(turn(Turn(client, host, Round(ends, is_sure=holding.is_sure)), host))
 
     try:
-        return asyncio.run(turn(host)) if host is not None and host.opted_out_at is None else None
+        if host is None or host.opted_out_at is not None:
+            return None
+        asyncio.run(ask(host))
+        return answers
     finally:
         leases_end(batch, [])
 

@@ -15,6 +15,7 @@ from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Prefetch, 
 
 from registry.accounts.permissions import organisations_of
 from registry.links.domains.models import Domain, DomainChange, DomainState
+from registry.links.domains.takeovers import is_date_doubted
 from registry.links.models import PanelRow
 from registry.links.states import IS_ALIVE, IS_DEAD
 
@@ -57,6 +58,9 @@ class DomainHealth:
     asked_last: datetime | None
     has_second: bool  # without a second resolver no domain is called gone
     has_registries: bool  # without registries nobody knows since when a domain is registered
+    is_date_doubted: (
+        bool  # so many are registered later that the version's day is doubted: none of them is reported
+    )
 
     @property
     def total(self) -> int:
@@ -91,13 +95,20 @@ def version_domains(version: Version) -> DomainHealth | None:
         what: {kind: of_kind[kind][what] if kind in of_kind else 0 for kind in DomainKind}
         for what in ("domains", "links", "alive", "dead")
     }
-    times = rows.aggregate(first=Min(f"{domain}__checked_at"), last=Max(f"{domain}__checked_at"))
+    later = {f"{domain}__registered_at__date__gt": _collected(version)}
+    told = rows.aggregate(
+        first=Min(f"{domain}__checked_at"),
+        last=Max(f"{domain}__checked_at"),
+        known=Count(domain, distinct=True, filter=Q(**{f"{domain}__registered_at__isnull": False})),
+        registered=Count(domain, distinct=True, filter=Q(**later)),
+    )
     return DomainHealth(
         **counts,
-        asked_first=times["first"],
-        asked_last=times["last"],
+        asked_first=told["first"],
+        asked_last=told["last"],
         has_second=bool(settings.NAME_SERVERS_SECOND),
         has_registries=bool(settings.RDAP_BOOTSTRAP),
+        is_date_doubted=is_date_doubted(sum(counts["domains"].values()), told["known"], told["registered"]),
     )
 
 
@@ -124,6 +135,14 @@ def domain_rows(
         .filter(kind__in=kinds)
         .order_by(Case(*grave, default=Value(len(grave))), "-links", "name")
         .prefetch_related(Prefetch("changes", since, to_attr="evidence"))
+    )
+
+
+def may_go(domain: Domain, version: Version) -> bool:
+    """Whether a domain is gone, or changed hands since the version's rows were collected: the two gravest kinds."""
+    collected = _collected(version)
+    return domain.state == DomainState.GONE or any(
+        at is not None and at.date() > collected for at in (domain.registered_at, domain.parked_at)
     )
 
 

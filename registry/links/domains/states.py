@@ -2,7 +2,8 @@
 
 A name that a resolver does not know may be a mistake of that resolver, or of a day. So a domain is gone only when two
 resolvers say so, twice, a day apart. Name servers and addresses change for many good reasons, so a change alone proves
-nothing: it makes the domain a candidate, whose registry is asked. Only two things say that a domain is another's now:
+nothing: it makes the domain a candidate, whose registry is asked. So does what would blind the census: answers that cannot
+be used, for who buys a domain may see to that, and a registration that ran out. Only two things say that a domain is another's now:
 that it was registered after the rows were collected, or that its name servers became those of a reseller of domains.
 """
 
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 APART = timedelta(hours=24)  # between the two censuses that find no such name
 AGAIN = timedelta(days=7)
+UNUSABLE = 3  # censuses in a row that brought nothing to compare
+EXPIRED = timedelta(days=1)  # since its registration ran out
 REGISTRY_KEPT = timedelta(days=7)  # an answer of a registry is not asked for again sooner
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)  # due since then: before those that merely were never asked
 
-# Where name servers of domains stand that are for sale or show nothing but advertisements.
+# Where name servers of domains stand that are for sale or show nothing but advertisements. Those of a company that hosts
+# sites on them stay out, whatever they are called: all customers of Hostinger have theirs below dns-parking.com.
 PARKING = frozenset({
-    "above.com", "afternic.com", "bodis.com", "cashparking.com", "dan.com", "dan.hosting", "dns-parking.com",
+    "above.com", "afternic.com", "bodis.com", "cashparking.com", "dan.com", "dan.hosting",
     "domainmarket.com", "domainparking.ru", "dsredirection.com", "hugedomains.com", "huge-domains.com", "ibspark.com",
     "namefind.com", "parklogic.com", "parkingcrew.net", "parkingpage.com", "rookdns.com", "sav.com", "sedoparking.com",
     "skenzo.com", "smartname.com", "undeveloped.com", "uniregistrymarket.link", "voodoo.com",
@@ -47,7 +51,10 @@ class Change:
 
 @dataclass(slots=True)
 class Found:
-    """How a domain stands after a census. `asks_registry`: when its registry is to be asked, None where nothing new says so."""
+    """How a domain stands after a census. `asks_registry`: when its registry is to be asked, None where nothing new says so.
+
+    `unusable`: how many censuses in a row brought nothing to compare, since its registry was asked for that reason.
+    """
 
     state: DomainState
     missed_at: datetime | None
@@ -55,6 +62,7 @@ class Found:
     addresses: Sequence[str]
     due_at: datetime
     asks_registry: datetime | None = None
+    unusable: int = 0
     changes: list[Change] = field(default_factory=list)
 
 
@@ -70,12 +78,22 @@ def after_census(domain: Domain, records: Records, second: Presence | None, now:
         _there(found, domain, records, now)
     elif records.presence is Presence.ABSENT and second is Presence.ABSENT:
         _absent(found, domain, now)
+    if not _is_usable(records):
+        found.unusable = (domain.unusable + 1) % UNUSABLE
+        if not found.unusable:
+            found.asks_registry = found.asks_registry or now
     return found
 
 
 def is_parked(name_servers: Iterable[str]) -> bool:
     """Whether one of these name servers is a reseller's."""
     return not PARKING.isdisjoint(_operators(name_servers))
+
+
+def _is_usable(records: Records) -> bool:
+    """Whether a census learned something to compare: that there is no such name, or both its servers and addresses."""
+    answers = (records.name_servers, records.addresses)
+    return records.presence is Presence.ABSENT or (records.presence is Presence.THERE and None not in answers)
 
 
 def _absent(found: Found, domain: Domain, now: datetime) -> None:
@@ -109,6 +127,8 @@ def _there(found: Found, domain: Domain, records: Records, now: datetime) -> Non
         found.changes.append(Change(ChangeKind.ADDRESSES, domain.addresses, found.addresses))
     if found.changes:
         found.asks_registry = FIRST
+    elif domain.expires_at is not None and now - domain.expires_at >= EXPIRED:
+        found.asks_registry = now
 
 
 def _moved(before: set[str], after: set[str]) -> bool:

@@ -2,7 +2,9 @@
 
 Whoever names a host on the page `/about/links/` makes a worker read that file, and its robots.txt again. He may be
 anybody, so all he can bring about is that: one host that links lead to is asked for one file, in its turn, once an hour at
-most; everybody gets the same answer; and the process that answers him contacts nobody.
+most; everybody gets the same answer; and the process that answers him contacts nobody. Where the host does not say whether
+the file is there, it is asked again an hour later, until GIVEN_UP. The page of the host tells its owner so; it tells
+nobody whether the host was asked, for one that is excluded is not.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from expunge.keys import is_public_suffix, registrable_domain
-from registry.accounts.models import Role
-from registry.accounts.permissions import organisations_of
 from registry.auditlog.services import audit_append
 from registry.lib.errors import NotAllowed, Refused
 from registry.lib.safe_http import Client, Request, Response
+from registry.lib.safe_http.crowds import Crowds
 from registry.links.last_look import LastLook, hosts_opted_out
-from registry.links.models import Host, Link, PanelRow, RobotsFile
+from registry.links.leases import Holding, LeaseLostError, lease_free
+from registry.links.models import Host, Link, RobotsFile
 from registry.links.opt_outs.files import LIMITS, PATH, SUBDOMAINS, read_opt_out
 from registry.links.outcomes import Outcome
 from registry.links.robots import origin_of
@@ -37,6 +39,7 @@ from registry.links.turns import Round, Turn, policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from django.db.models import QuerySet
 
@@ -45,25 +48,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASKED_AGAIN = timedelta(hours=1)
-GIVEN_UP = timedelta(days=2)  # longer than a host may want to rest
+GIVEN_UP = timedelta(days=3)  # longer than a host may want to rest
 HOSTS_AT_ONCE = 50
 SECONDS = 30.0  # meanwhile no batch of links begins, so nobody may make it last
 
 
-def may_opt_out(user: User, name: str) -> bool:
-    """Whether the user may opt a host out by hand: operators any, maintainers one that links of their datasets lead to."""
-    mine = organisations_of(user, Role.MAINTAINER)
-    rows = PanelRow.objects.filter(link__host__name=name, panel__version__dataset__organisation__in=mine)
-    return user.is_superuser or rows.exists()
+def may_opt_out(user: User) -> bool:
+    """Whether the user may opt hosts out by hand: for all datasets of the site, so its operators alone."""
+    return user.is_superuser
 
 
 def host_opt_out(*, actor: User, name: str, subdomains: bool = False) -> Host:
     """Never ask a host again, nor with `subdomains` any below it, as its owner wishes. Raises NotAllowed or Refused."""
     name = name.strip().lower().removesuffix(".")
-    if not may_opt_out(actor, name):
-        raise NotAllowed(
-            "Only an operator of this site, or a maintainer whose links lead there, opts a host out."
-        )
+    if not may_opt_out(actor):
+        raise NotAllowed("Only its owner, by a file, and operators of this site opt a host out.")
     if subdomains and is_public_suffix(name):
         raise Refused(f"Everybody may have a name below {name}: it cannot speak for them.")
     return _opt_out(name, subdomains=subdomains, actor=actor)
@@ -84,26 +83,46 @@ def opt_out_ask(name: str) -> None:
             RobotsFile.objects.filter(host__name=name).delete()
 
 
+def opt_out_until(host: Host) -> datetime | None:
+    """Until when its opt-out file is looked for, or was; None where nobody said lately that it is there."""
+    return host.opt_out_asked_at + GIVEN_UP if host.opt_out_asked_at else None
+
+
 def opt_outs_waiting() -> QuerySet[Host]:
-    """Hosts whose opt-out file is to be read, those first that were asked about first."""
+    """Hosts whose opt-out file is to be read: those first that were never asked for it, and of them the newest first.
+
+    So whoever names very many hosts, or the same again and again, does not keep an owner waiting who names his now.
+    """
     unread = Q(opt_out_read_at=None) | Q(opt_out_read_at__lt=F("opt_out_asked_at"))
     since = timezone.now() - GIVEN_UP
-    return Host.objects.filter(unread, opt_out_asked_at__gt=since).order_by("opt_out_asked_at")
+    return Host.objects.filter(unread, opt_out_asked_at__gt=since).order_by(
+        F("opt_out_tried_at").asc(nulls_first=True),
+        F("opt_out_read_at").asc(nulls_first=True),
+        "-opt_out_asked_at",
+    )
+
+
+def opt_outs_due(now: datetime) -> QuerySet[Host]:
+    """Those of `opt_outs_waiting` that may be asked now. Those that rest, or that a batch holds, keep no other waiting."""
+    is_new = Q(opt_out_tried_at=None) | Q(opt_out_tried_at__lt=now - ASKED_AGAIN)
+    return opt_outs_waiting().filter(is_new, lease_free(), next_at__lte=now)
 
 
 def opt_outs_read() -> int:
     """Read the opt-out files of hosts that wait for it, and may be asked now; returns how many of them opted out."""
-    names = list(opt_outs_waiting().values_list("name", flat=True)[:HOSTS_AT_ONCE])
+    now = timezone.now()
+    names = list(opt_outs_due(now).values_list("name", flat=True)[:HOSTS_AT_ONCE])
     if not names or not settings.LINKS_BATCHES:
         return 0
     batch = Batch(uuid.uuid4())
     hosts = hosts_take(batch, names)
     try:
-        said = asyncio.run(_read({host: _addresses(host) for host in hosts.values()}))
+        said = asyncio.run(_read(batch, {host: _addresses(host, now) for host in hosts.values()}))
     finally:
         batch_release(batch)
     Host.objects.filter(name__in=said).update(opt_out_read_at=timezone.now())
-    out = {name: lines for name, lines in said.items() if lines is not None}
+    Host.objects.filter(name__in=hosts.keys() - said.keys()).update(opt_out_tried_at=timezone.now())
+    out = {name: lines for name, lines in said.items() if lines}
     for name, lines in out.items():
         _opt_out(name, subdomains=SUBDOMAINS in lines and not is_public_suffix(name), actor=None)
     return len(out)
@@ -163,46 +182,63 @@ def _is_known(name: str) -> bool:
     return Host.objects.filter(name=name).exists() or domain.filter(name__endswith=f".{name}").exists()
 
 
-def _addresses(host: Host) -> list[str]:
-    """Where the file may be: as links of ours reach the host, and else at its own ports."""
+def _addresses(host: Host, now: datetime) -> list[str]:
+    """Where the file may be: as links of ours reach the host, and else at its own ports.
+
+    Each time another of them comes first, for the pauses of a host may leave time for one alone.
+    """
     url = host.links.order_by("pk").values_list("url", flat=True).first()
     first = [origin_of(url)] if url else []
-    return list(dict.fromkeys([*first, f"https://{host.name}", f"http://{host.name}"]))
+    found = list(dict.fromkeys([*first, f"https://{host.name}", f"http://{host.name}"]))
+    turn = (now - (host.opt_out_asked_at or now)) // ASKED_AGAIN % len(found)
+    return found[turn:] + found[:turn]
 
 
-async def _read(addresses: Mapping[Host, Sequence[str]]) -> dict[str, set[str] | None]:
-    """What the opt-out file of each of these hosts says, None where there is none; who could not be asked is left out."""
+async def _read(batch: Batch, addresses: Mapping[Host, Sequence[str]]) -> dict[str, set[str]]:
+    """What the opt-out file of each of these hosts says, nothing where there is none; who did not tell is left out."""
     with ThreadPoolExecutor(1) as database:
-        look = LastLook(database, {}, hosts_opted_out)
-        shared = Round(timezone.now() + timedelta(seconds=SECONDS), look=look)
+        # Over long before the leases are, so none is renewed.
+        look, holding = LastLook(database, {}, hosts_opted_out), Holding(batch, database)
+        ends = timezone.now() + timedelta(seconds=SECONDS)
+        shared = Round(ends, look=look, is_sure=holding.is_sure)
+        # Who has many names lead to one address, and says so here, must not have us ask it for all of them at once.
+        crowds = Crowds(asyncio.get_running_loop().time() + SECONDS)
         try:
-            async with Client(policy(), before_dial=look) as client:
+            async with Client(policy(), before_dial=holding.before_dial(look), crowds=crowds) as client:
                 found = await asyncio.gather(
                     *(_said(client, host, shared, where) for host, where in addresses.items()),
                     return_exceptions=True,
                 )
         finally:
             database.submit(lambda: connection.close()).result()  # noqa: PLW0108  -- of that thread, so looked up there
-    said: dict[str, set[str] | None] = {}
+    said: dict[str, set[str]] = {}
     for host, one in zip(addresses, found, strict=True):
+        if isinstance(one, LeaseLostError):  # another worker's by now
+            continue
         if isinstance(one, BaseException):  # one host, whatever it answers, is not the end of the others
             logger.error("the opt-out file of host %s could not be read: %s", host.pk, type(one).__name__)
-        else:
+        elif one is not None:
             said[host.name] = one
     return said
 
 
 async def _said(client: Client, host: Host, shared: Round, addresses: Sequence[str]) -> set[str] | None:
-    """What the file of one host says, at the first of these addresses that has one; None where there is none in time."""
-    turn = Turn(client, host, shared)
+    """What the file of one host says, at the first of these addresses that has one, or nothing where none of them has.
+
+    None where it is not known: no address answered but with 429 or 5xx, or there was no time for all of them.
+    """
+    turn, answered = Turn(client, host, shared), False
     with suppress(TimeoutError):
         async with asyncio.timeout(SECONDS):
             for address in addresses:
                 if host.next_at > shared.ends:
-                    break
+                    return None
                 answer = await turn.request(Request(f"{address}{PATH}", limits=LIMITS))
-                if isinstance(answer, Response) and answer.status == 200 and not answer.cut:
-                    lines = read_opt_out(answer.body)
-                    if lines is not None:
-                        return lines
+                if not isinstance(answer, Response):
+                    continue
+                lines = read_opt_out(answer.body) if answer.status == 200 and not answer.cut else None
+                if lines is not None:
+                    return lines
+                answered |= answer.status != 429 and answer.status < 500
+            return set() if answered else None
     return None

@@ -49,7 +49,8 @@ def about_links(request: HttpRequest) -> HttpResponse:
         messages.success(
             request,
             f"Thank you. If links lead to {host}, its robots.txt is read again before anything else is asked of it, and "
-            "its opt-out file within the next minutes. Once an hour at most.",
+            "its opt-out file within the next minutes. Once an hour at most; where no answer comes, again an hour later, for "
+            f"three days. How that went stands on {settings.SITE_URL}/hosts/{host}/ once the host has answered.",
         )
         return redirect("about_links")
 
@@ -59,7 +60,7 @@ def about_links(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def host_opt_out_page(request: SignedIn, name: str) -> HttpResponse:
-    """Opt a host out by hand, as its owner wishes."""
+    """Opt a host out by hand, as its owner wishes: for operators."""
     form = OptOutForm(request.POST)
     form.is_valid()
     try:

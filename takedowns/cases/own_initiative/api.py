@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -13,8 +14,8 @@ from rest_framework.status import HTTP_201_CREATED
 from registry.accounts.requests import signed_in
 from registry.links.api.versions import MembersView
 from registry.links.models import Panel
-from takedowns.cases.own_initiative.selectors import Finding, preview
-from takedowns.cases.own_initiative.services import own_initiative_open
+from takedowns.cases.own_initiative.selectors import Finding, domain_preview, finding_domains, preview
+from takedowns.cases.own_initiative.services import own_initiative_open, own_initiative_open_domain
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -44,13 +45,13 @@ class FindingOut(serializers.Serializer[Any]):
     """What a case about these links would rest on."""
 
     finding = serializers.CharField()
-    links = serializers.SerializerMethodField()
+    links = serializers.SerializerMethodField(help_text="Items of the report; a domain is one")
     rows = serializers.IntegerField(allow_null=True, help_text="In imported versions")
     versions = FindingRowsOut(many=True)
     preview = serializers.CharField(source="digest", help_text="Send it back to open the case")
 
     def get_links(self, seen: Any) -> int:
-        """How many links."""
+        """How many links, or domains."""
         return len(seen.lines)
 
 
@@ -92,6 +93,47 @@ class OwnInitiative(MembersView[Panel]):
             actor=signed_in(request),
             version=version,
             finding=found,
+            reason=given.validated_data["reason"],
+            seen=given.validated_data["preview"],
+        )
+        return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
+
+
+class DomainOwnInitiative(MembersView[Panel]):
+    """Every row of a domain that is gone or changed hands, as a case."""
+
+    @extend_schema(
+        operation_id="own_initiative_domain_preview",
+        summary="Every row of a domain that is gone or changed hands, as a case would name it (staff)",
+        responses=FindingOut,
+    )
+    def get(self, request: Request, domain: str, **_address: str) -> Response:
+        """Count its rows in every version; 404 for a domain that is neither gone nor changed hands."""
+        version = self.version()
+        found = get_object_or_404(finding_domains(request.user, version), name=domain)
+        return Response(FindingOut(domain_preview(version, found)).data)
+
+    @extend_schema(
+        operation_id="own_initiative_domain_open",
+        summary="Open a case about every row of a domain (staff)",
+        request=FindingIn,
+        responses={
+            201: CaseOpenedOut,
+            409: OpenApiResponse(
+                description="Something changed since the preview, or nothing is to be reported"
+            ),
+        },
+    )
+    def post(self, request: Request, domain: str, **_address: str) -> Response:
+        """Report it on our own initiative; refused if anything changed since the preview."""
+        version = self.version()
+        get_object_or_404(finding_domains(request.user, version), name=domain)
+        given = FindingIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        case = own_initiative_open_domain(
+            actor=signed_in(request),
+            version=version,
+            name=domain,
             reason=given.validated_data["reason"],
             seen=given.validated_data["preview"],
         )

@@ -1,20 +1,24 @@
 """A domain that changed hands raises a report by itself. Fills the hook `domain_taken_over` of `registry`.
 
 Whoever bought the domain may serve what he likes under links that a dataset's users still trust, so nobody waits for
-somebody to notice: the report names each domain by a rule, its case locates the rows, and people decide.
+somebody to notice: the report names each domain by a rule, its case locates the rows, and people decide. A domain that an
+undecided report of ours names is not reported again, whatever else is found of it meanwhile.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Exists, OuterRef
+
 from registry.links.domains.models import Takeover
-from takedowns.cases.models import DomainReport
+from takedowns.cases.models import Case, DomainReport
 from takedowns.reports.models import Category, Source
 from takedowns.reports.services import report_create
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
 CATEGORY = "poisoning"
 _NAMED = 20  # domains whose evidence the description tells; all are items
@@ -23,7 +27,16 @@ _NAMED = 20  # domains whose evidence the description tells; all are items
 def domains_report(takeovers: Sequence[int]) -> None:
     """Report the takeovers of one dataset, by primary key, in the caller's transaction; those reported before are left out."""
     unreported = Takeover.objects.filter(pk__in=takeovers, domain_report=None).order_by("pk")
-    new = list(unreported.select_related("dataset__organisation", "domain", "change"))
+    found = list(unreported.select_related("dataset__organisation", "domain", "change"))
+    undecided = _undecided(found)
+    DomainReport.objects.bulk_create(
+        [
+            DomainReport(takeover=one, report_id=undecided[one.domain_id])
+            for one in found
+            if one.domain_id in undecided
+        ]
+    )
+    new = [one for one in found if one.domain_id not in undecided]
     if not new:
         return
     report, _ = report_create(
@@ -35,6 +48,17 @@ def domains_report(takeovers: Sequence[int]) -> None:
         source=Source.OWN_INITIATIVE,
     )
     DomainReport.objects.bulk_create([DomainReport(takeover=one, report=report) for one in new])
+
+
+def _undecided(takeovers: Sequence[Takeover]) -> dict[int, UUID]:
+    """The report of ours, not decided yet, that names the domain of these takeovers of one dataset, by domain."""
+    decided = Case.objects.filter(reports=OuterRef("report"), decided_at__isnull=False)
+    known = DomainReport.objects.filter(
+        ~Exists(decided),
+        takeover__dataset__in={one.dataset_id for one in takeovers},
+        takeover__domain__in={one.domain_id for one in takeovers},
+    )
+    return dict(known.values_list("takeover__domain", "report"))
 
 
 def _description(takeovers: Sequence[Takeover]) -> str:

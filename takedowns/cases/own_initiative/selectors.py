@@ -1,4 +1,7 @@
-"""Which links of a version the checks found dead or replaced, and what a case about them would rest on.
+"""What the checks of a version's links found, and what a case about it would rest on.
+
+Dead or replaced links are named one by one, for a sample does not say which others are like them. A domain that is gone or
+changed hands is named by a rule, which takes every row on it in every version, sampled or not.
 
 A link that is excluded is left out, and so is one that another report about the dataset names and whose rows were not
 kept by its decision: it is worked on already.
@@ -9,7 +12,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.db import models
@@ -23,6 +26,7 @@ from registry.datasets.selectors import versions_in_reach
 from registry.links.content.selectors import content_is
 from registry.links.content.states import ContentState
 from registry.links.content.store import recorded_keys
+from registry.links.domains.selectors import DomainKind, domain_rows
 from registry.links.exclusion import excluded_links
 from registry.links.models import Link, PanelRow
 from registry.links.states import IS_DEAD, LinkState
@@ -34,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from expunge.lists import Entry
-    from registry.datasets.models import Version
+    from registry.datasets.models import Version, Viewer
+    from registry.links.domains.models import Domain
 
 _AT_ONCE = 2_000  # links whose exclusion is asked for at a time
 _READ_AT_ONCE = 1_000_000  # rows of a version that is not indexed that may be read while somebody waits
@@ -48,6 +53,8 @@ class Finding(models.TextChoices):
 
 
 CATEGORY = {Finding.DEAD: "dead_link", Finding.REPLACED: "poisoning"}
+# Who owns a domain now may serve what he likes there; of one that is gone nobody has anything.
+DOMAIN_CATEGORY = {DomainKind.OWNERSHIP_CHANGED: "poisoning", DomainKind.GONE: "dead_link"}
 _FOUND = {
     Finding.DEAD: models.Q(link__state__in=IS_DEAD),
     Finding.REPLACED: content_is(ContentState.REPLACED),
@@ -64,10 +71,12 @@ class InVersion:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a case about these links would rest on. `digest` changes with any of it."""
+    """What a case about a finding would rest on. `digest` changes with any of it."""
 
-    finding: Finding
-    lines: list[str]  # of the report, one a link
+    finding: Finding | DomainKind
+    about: str  # what it is about, in words
+    category: str
+    lines: list[str]  # of the report, one a link, or that of the domain
     versions: list[InVersion]
     digest: str
 
@@ -88,9 +97,56 @@ def preview(version: Version, finding: Finding) -> Preview:
     digest = sha256(f"{finding} {version.pk}\n".encode())
     for pk in sorted(found):
         digest.update(f"link {pk}\n".encode())
+    return _preview(
+        finding=finding,
+        about=finding.label,
+        category=CATEGORY[finding],
+        found=list(found.values()),
+        versions=versions,
+        digest=digest,
+    )
+
+
+def domain_preview(version: Version, domain: Domain) -> Preview:
+    """Count the rows that a case about this domain, one of `finding_domains`, would concern: all on it, in every version.
+
+    There is nothing to report where a report about the dataset names the domain already. Raises as `preview`.
+    """
+    kind: DomainKind = DomainKind(domain.kind)  # type: ignore[attr-defined]  # annotated by domain_rows
+    line = f"{KeyKind.DOMAIN.value.partition('.')[0]}:{domain.name}"
+    entry = read_line(line)[1]
+    is_reported = (entry.kind.value, entry.key) in _reported(version, [entry.key])
+    found = [] if is_reported else [(line, entry)]
+    versions = _count(version, [entry]) if found else []
+    digest = sha256(f"{kind} {version.pk} {found and line}\n".encode())
+    return _preview(
+        finding=kind,
+        about=f"every row of {domain.name}",
+        category=DOMAIN_CATEGORY[kind],
+        found=found,
+        versions=versions,
+        digest=digest,
+    )
+
+
+def finding_domains(user: Viewer, version: Version) -> models.QuerySet[Domain]:
+    """The domains behind the version's links that are gone or changed hands since, for members; none for others."""
+    return domain_rows(user, version, tuple(DOMAIN_CATEGORY))
+
+
+def _preview(
+    *,
+    finding: Finding | DomainKind,
+    about: str,
+    category: str,
+    found: Sequence[tuple[str, Entry]],
+    versions: list[InVersion],
+    digest: Any,
+) -> Preview:
+    """`digest` has what was found; what holds it is added here."""
     for one in sorted(versions, key=lambda one: one.version.pk):
         digest.update(f"version {one.version.pk} {one.version.root} {one.rows}\n".encode())
-    return Preview(finding, [line for line, _ in found.values()], versions, digest.hexdigest())
+    return Preview(finding, about, category, [line for line, _ in found], versions, digest.hexdigest())
 
 
 def finding_links(version: Version, finding: Finding) -> models.QuerySet[Link]:

@@ -1,4 +1,4 @@
-"""The page that turns what the checks of a version's links found into a case: a preview, then a reason."""
+"""The pages that turn what the checks of a version's links found into a case: a preview, then a reason."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from registry.accounts.models import Role
-from registry.accounts.permissions import require_role
-from registry.datasets.selectors import version_list
 from registry.lib.form_page import form_page
+from registry.links.pages import links_crumbs, version_asked
 from takedowns.cases.forms import OwnInitiativeForm
-from takedowns.cases.own_initiative.selectors import CATEGORY, Finding, preview
-from takedowns.cases.own_initiative.services import own_initiative_open
+from takedowns.cases.own_initiative.selectors import Finding, domain_preview, finding_domains, preview
+from takedowns.cases.own_initiative.services import own_initiative_open, own_initiative_open_domain
 from takedowns.reports.models import Category
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http import HttpResponse
 
     from registry.accounts.requests import SignedIn
+    from registry.datasets.models import Version
+    from registry.links.domains.models import Domain
+    from takedowns.cases.models import Case
+    from takedowns.cases.own_initiative.selectors import Preview
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,25 +38,52 @@ def own_initiative(request: SignedIn, slug: str, name: str, finding: str) -> Htt
     """Show in rows and versions what a case about these links would concern; open it with a reason."""
     if finding not in Finding.values:
         raise Http404
-    version = get_object_or_404(version_list(request.user), dataset__slug=slug, name=name)
-    require_role(request.user, version.dataset.organisation, Role.STAFF)
-    found = Finding(finding)
-    seen = preview(version, found)
+    version, found = version_asked(request, slug, name, Role.STAFF), Finding(finding)
+
+    def confirm(reason: str, seen: str) -> Case:
+        return own_initiative_open(
+            actor=request.user, version=version, finding=found, reason=reason, seen=seen
+        )
+
+    json = reverse("api-own-initiative", args=[slug, name, finding])
+    return _page(request, version, preview(version, found), confirm, json)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def own_initiative_domain(request: SignedIn, slug: str, name: str, domain: str) -> HttpResponse:
+    """The same about every row of a domain that is gone or changed hands, in all versions."""
+    version = version_asked(request, slug, name, Role.STAFF)
+    found = get_object_or_404(finding_domains(request.user, version), name=domain)
+
+    def confirm(reason: str, seen: str) -> Case:
+        return own_initiative_open_domain(
+            actor=request.user, version=version, name=domain, reason=reason, seen=seen
+        )
+
+    json = reverse("api-own-initiative-domain", args=[slug, name, domain])
+    return _page(request, version, domain_preview(version, found), confirm, json, domain=found)
+
+
+def _page(
+    request: SignedIn,
+    version: Version,
+    seen: Preview,
+    confirm: Callable[[str, str], Case],
+    json: str,
+    *,
+    domain: Domain | None = None,
+) -> HttpResponse:
+    """Show the preview; `confirm` opens the case, given a reason and the digest that was seen."""
     form = OwnInitiativeForm(request.POST if request.method == "POST" else None)
 
     def act() -> HttpResponse:
-        case = own_initiative_open(
-            actor=request.user,
-            version=version,
-            finding=found,
-            reason=form.cleaned_data["reason"],
-            seen=form.cleaned_data["preview"],
-        )
+        case = confirm(form.cleaned_data["reason"], form.cleaned_data["preview"])
         messages.success(request, f"{case.number} is open. Its rows are being located in every version.")
         return redirect("case_detail", number=case.number)
 
     dataset = version.dataset
-    category = Category.objects.filter(pk=CATEGORY[found]).first()
+    category = Category.objects.filter(pk=seen.category).first()
     return form_page(
         request,
         "takedowns/cases/own_initiative.html",
@@ -60,12 +92,9 @@ def own_initiative(request: SignedIn, slug: str, name: str, finding: str) -> Htt
         version=version,
         dataset=dataset,
         seen=seen,
+        domain=domain,
+        json=json,
         category=category,
         within=timedelta(hours=category.clock_hours) if category else None,
-        crumbs=[
-            ("Datasets", reverse("dataset_list")),
-            (dataset.name, reverse("dataset_detail", args=[dataset.slug])),
-            (version.name, reverse("version_detail", args=[dataset.slug, version.name])),
-            ("Links", reverse("version_links", args=[dataset.slug, version.name])),
-        ],
+        crumbs=links_crumbs(version),
     )

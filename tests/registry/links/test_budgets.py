@@ -72,7 +72,7 @@ def test_workers_together_spend_no_more_than_a_days_budget(
 def test_workers_together_start_no_more_batches_than_allowed(
     make_panel: MakePanel, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("registry.links.schedule.LINKS_AT_ONCE", 3)
+    monkeypatch.setattr("registry.links.due.LINKS_AT_ONCE", 3)
     settings.LINKS_BATCHES = 2
     make_panel([f"https://h{host}.example.com/" for host in range(20)])
     assert len(claim_together()) == 2

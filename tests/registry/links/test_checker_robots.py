@@ -13,9 +13,7 @@ from django.utils import timezone
 
 from registry.links import services
 from registry.links.models import Host, Link, RobotsFile
-from registry.links.opt_outs.services import host_opt_out
 from registry.links.schedule import NOW
-from tests.factories import make_user
 from tests.registry.lib.safe_http.servers import WebServer, answers, redirects, writes
 from tests.registry.links.test_checker import polite
 
@@ -121,31 +119,6 @@ def test_a_redirect_to_another_port_of_the_host_is_followed_in_its_turn(
         assert (town.paths(A), town.paths(SECOND)) == (["GET /robots.txt"], ["GET /rules"])
         assert one_after_the_other(town)
         assert [file.origin for file in RobotsFile.objects.all()] == [town.url(A, "")]
-
-
-def test_a_redirect_to_another_host_is_not_followed_and_its_links_go_by_that_hosts_rules(
-    town: Town, make_panel: MakePanel
-) -> None:
-    town.pages |= {
-        (A, "/robots.txt"): redirects(town.url(B, "/robots.txt"), "301 Moved"),
-        (A, "/private"): redirects(town.url(B, "/private"), "301 Moved"),
-        (B, "/robots.txt"): WALL,
-    }
-    make_panel([town.url(A, "/private"), town.url(A, "/own")])
-    assert services.links_check() == 2
-    assert town.paths(A) == ["GET /robots.txt", "HEAD /private", "HEAD /own"]
-    assert town.paths(B) == ["GET /robots.txt"]
-    assert outcomes() == {town.url(A, "/private"): "robots_disallowed", town.url(A, "/own"): "ok"}
-
-
-def test_a_host_that_opted_out_is_not_asked_by_a_robots_txt_that_leads_there(
-    town: Town, make_panel: MakePanel
-) -> None:
-    town.pages[A, "/robots.txt"] = redirects(town.url(B, "/robots.txt"))
-    make_panel([town.url(A, "/1"), town.url(B, "/1")])
-    host_opt_out(actor=make_user(is_superuser=True), name=B)
-    assert services.links_check() == 1
-    assert town.paths(B) == []
 
 
 def test_the_longest_pause_that_an_origin_asks_for_holds_for_the_host(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from django.test import Client
+    from pytest_django import Settings
 
     from registry.accounts.models import User
     from registry.datasets.models import Version
@@ -105,6 +106,34 @@ def test_a_panel_that_did_not_write_down_its_limits_is_compared_below_its_own_la
     assert found.dead.low <= found.dead.value <= found.dead.high
 
 
+def test_panels_that_were_numbered_under_two_secrets_are_not_compared(
+    versions: tuple[Version, Version], settings: Settings
+) -> None:
+    """Neither is then the sample of the other below any limit: what both list would seem lost and gained."""
+    old, new = versions
+    draw(old, 20)
+    before = settings.SECRET_KEY
+    settings.SECRET_KEY = f"{before} and another"
+    draw(new, 20)
+    assert versions_compare(old, new) is None
+    settings.SECRET_KEY = before
+    assert versions_compare(old, new) is None
+    draw(new, 20)
+    assert versions_compare(old, new) is not None
+
+
+def test_whole_panels_are_compared_whatever_secret_numbered_them(
+    versions: tuple[Version, Version], settings: Settings
+) -> None:
+    old, new = versions
+    draw(old, 100)
+    settings.SECRET_KEY += " and another"
+    draw(new, 100)
+    found = versions_compare(old, new)
+    assert found is not None
+    assert (found.is_whole, found.kept.links) == (True, 40)
+
+
 def test_a_link_that_is_excluded_counts_as_not_known(versions: tuple[Version, Version]) -> None:
     old, new = versions
     draw(old, 1_000)
@@ -131,6 +160,65 @@ def test_only_versions_that_the_reader_may_see_are_compared(versions: tuple[Vers
     assert panel_against(None, new) is None
     assert panel_against(make_member(make_organisation(), Role.APPROVER), new) is None
     assert panel_against(maintainer, new) is not None
+
+
+@pytest.mark.parametrize("status", [VersionStatus.WITHDRAWN, VersionStatus.QUARANTINED])
+def test_a_version_out_of_use_is_compared_for_members_only(
+    client: Client, versions: tuple[Version, Version], status: VersionStatus
+) -> None:
+    old, new = versions
+    maintainer = draw(old, 1_000)
+    draw(new, 1_000)
+    type(old).objects.filter(pk=old.pk).update(status=status)
+    assert_only_members_compare(client, (old, new), maintainer)
+
+
+def test_a_release_is_compared_for_members_only(client: Client, versions: tuple[Version, Version]) -> None:
+    """What it lacks was removed, and that one link of it could not be told says what for."""
+    old, new = versions
+    clean = make_version(
+        old.dataset, "2024-clean", {"0.csv": [{"url": url} for url in SHARED]}, base=old, dated="2024-06-01"
+    )
+    maintainer = draw(clean, 1_000)
+    draw(old, 1_000)
+    draw(new, 1_000)
+    assert_only_members_compare(client, (old, clean), maintainer)
+    assert_only_members_compare(client, (clean, new), maintainer)
+    found = panel_against(None, new)
+    assert found is not None
+    assert found.version == old  # the one before it that is no release
+    assert "2024-clean" not in client.get(page(new)).content.decode()
+
+
+def assert_only_members_compare(client: Client, pair: tuple[Version, Version], maintainer: User) -> None:
+    for one, other in (pair, pair[::-1]):
+        asked, told = (
+            page(one, f"?against={other.name}"),
+            f"/api/v1{page(one, f'comparison/?against={other.name}')}",
+        )
+        for stranger in (None, make_member(make_organisation(), Role.APPROVER)):
+            client.logout()
+            if stranger:
+                client.force_login(stranger)
+            assert client.get(told).status_code == 404
+            assert f">{other.name}</span>" not in client.get(asked).content.decode()
+        client.force_login(maintainer)
+        assert client.get(told).json()["kept"]["links"] == 40
+        assert f">{other.name}</span>" in client.get(asked).content.decode()
+        client.logout()
+
+
+def test_the_page_says_when_two_samples_cannot_be_compared(
+    client: Client, versions: tuple[Version, Version], settings: Settings
+) -> None:
+    old, new = versions
+    draw(old, 20)
+    draw(new, 20)
+    assert "Not compared." not in client.get(page(new)).content.decode()
+    settings.SECRET_KEY += " and another"
+    shown = client.get(page(new)).content.decode()
+    assert "Not compared." in shown
+    assert "draws the links of both anew" in shown
 
 
 def test_the_page_and_the_api_show_the_comparison(client: Client, versions: tuple[Version, Version]) -> None:
@@ -169,6 +257,26 @@ def test_nothing_seen_to_change_may_still_be_three_in_n() -> None:
     found = change(_flags(*[0] * 100), same, same, np.arange(100))
     assert (found.value, found.low, found.high) == (0, -0.03, 0.03)
     assert not found.is_clear
+
+
+def test_who_saw_one_link_go_is_no_surer_than_who_saw_none() -> None:
+    every = np.ones(10_000, np.bool_)
+    dead, hosts, later = np.arange(10_000) < 2_000, np.arange(10_000) // 2, every.copy()
+    later[0] = False
+    none, one = change(dead, every, every, hosts), change(dead, every, later, hosts)
+    assert one.high - one.low >= none.high - none.low
+    assert one.low <= one.value <= one.high
+
+
+def test_weights_that_are_fractions_make_no_change_clear_where_all_are_alike() -> None:
+    random = np.random.default_rng(20261127)
+    for _ in range(20):
+        in_old = random.random(1_400) < 0.9
+        in_new = ~in_old | (random.random(1_400) < 0.9)
+        hosts, weights = random.integers(0, 350, 1_400), random.choice([1.0, 0.3, 0.7, 1 / 8], 1_400)
+        found = change(np.ones(1_400, np.bool_), in_old, in_new, hosts, weights)
+        assert (found.value, found.is_clear) == (0.0, False)
+        assert found.high >= 3 / 1_400
 
 
 def test_one_host_tells_nothing_of_the_others() -> None:

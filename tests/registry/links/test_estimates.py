@@ -162,6 +162,21 @@ def test_none_on_few_hosts_says_less_than_none_on_many() -> None:
     assert share(none, np.arange(1_000)).high < 0.005
 
 
+@pytest.mark.parametrize("links", [655, 1_420, 1_840, 2_778])
+def test_weights_that_are_fractions_make_nobody_surer_where_all_are_alike(links: int) -> None:
+    """Their sums are rounded: what that leaves over is no variance."""
+    random = np.random.default_rng(links)
+    hosts, weights = random.integers(0, 4, links), random.choice([1.0, 0.3, 0.7, 1 / 8], links)
+    for holds in (np.ones(links, np.bool_), np.zeros(links, np.bool_)):
+        weighted, plain = share(holds, hosts, weights), share(holds, hosts)
+        assert weighted.value == plain.value
+        assert 0 <= weighted.low <= weighted.value <= weighted.high <= 1
+        assert weighted.high - weighted.low > 0.9 * (plain.high - plain.low)
+    told = estimate(np.zeros(links, np.bool_), np.zeros(links, np.bool_), hosts, weights)
+    assert told is not None
+    assert (told.unknown.value, told.dead_at_most) == (1.0, 1.0)
+
+
 def test_one_host_says_nothing_of_others() -> None:
     found = share(np.ones(50, np.bool_), np.zeros(50, np.int64))
     assert (found.value, found.low, found.high) == (1.0, 0.0, 1.0)

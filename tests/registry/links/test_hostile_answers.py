@@ -13,7 +13,7 @@ from django.utils import timezone
 from registry.lib.safe_http import Outcome as Failure
 from registry.lib.safe_http import Refused
 from registry.links import checker, outcomes, services, turns
-from registry.links.content.models import HostSignature
+from registry.links.content.models import OriginSignature
 from registry.links.content.store import signatures_record
 from registry.links.models import Host, Link, RobotsFile
 from registry.links.outcomes import Outcome, seen
@@ -133,10 +133,13 @@ def test_a_database_that_is_gone_still_ends_the_batch(
 
 def test_what_the_database_refuses_of_one_host_costs_no_batch(make_panel: MakePanel) -> None:
     make_panel(["http://a.example.com/", "http://b.example.com/"])
-    hosts = Host.objects.values_list("pk", flat=True)
+    hosts = Host.objects.values_list("pk", "name")
     bad = [["/\0", True]]
-    signatures_record([HostSignature(host_id=pk, tdm_rules=bad, tdm_at=START) for pk in hosts])
-    assert not HostSignature.objects.exists()
+    signatures_record(
+        OriginSignature(host_id=pk, origin=f"http://{name}", tdm_rules=bad, tdm_at=START)
+        for pk, name in hosts
+    )
+    assert not OriginSignature.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +9,8 @@ from django.utils import timezone
 from registry.accounts.models import Role, User
 from registry.datasets.models import VersionStatus
 from registry.links.hosts import host_facts
-from registry.links.models import Host, Link, RobotsFile
+from registry.links.models import Host, Link, Panel, PanelRow, RobotsFile
+from registry.links.schedule import link_excluded
 from tests.factories import make_member, make_organisation, make_user
 
 if TYPE_CHECKING:
@@ -127,11 +129,90 @@ def test_csv_holds_the_figures_and_every_link_without_a_url(client: Client, vers
     assert lines[0] == "kind,name,value,share,low,high"
     assert any(line.startswith("links,dead,1,0.16") for line in lines)
     states = client.get(f"{links}states.csv").content.decode()
-    assert states.splitlines()[0] == "shard,row,url.raw.sha256,state"
-    assert states.count(",unverifiable") == 2
     assert "excluded" not in states
     assert "example.com" not in states
     assert len(states.splitlines()) == 7
+
+
+def test_the_public_states_name_no_row_and_stand_in_an_order_that_tells_nothing(
+    client: Client, version: Version
+) -> None:
+    Link.objects.filter(state="excluded", url__contains=C).update(
+        state="unverifiable", outcome="forbidden", status=403, checked_at=timezone.now()
+    )
+    Link.objects.filter(state="dead").update(outcome="not_found", status=404)
+    Panel.objects.update(urls_unusable=1)
+    told = client.get(
+        f"/datasets/{version.dataset.slug}/versions/{version.name}/links/states.csv"
+    ).content.decode()
+    day = timezone.now().date().isoformat()
+    assert told.splitlines() == [
+        "kind,weight,state,content,outcome,status,checked_on",
+        f"com,1.0,alive,unknown,,200,{day}",
+        f"com,1.0,dead,unknown,not_found,404,{day}",
+        f"com,1.0,failing,unknown,,200,{day}",
+        f"com,1.0,moved,unknown,,200,{day}",
+        "com,1.0,unverifiable,,,,",  # the one is excluded, the other refuses us
+        "com,1.0,unverifiable,,,,",
+        "none,1.0,unverifiable,,,,",  # leads to no host
+    ]
+    for row in PanelRow.objects.select_related("link"):
+        assert row.shard_id not in told
+        assert bytes(row.link.key).hex() not in told
+
+
+def test_no_time_tells_a_link_that_refuses_us_from_one_that_is_excluded(
+    client: Client, make_panel: Callable[[Sequence[str]], Version]
+) -> None:
+    """Two versions and two hosts with a link each: what is said of them is the same."""
+    asked, now = timezone.now() - timedelta(minutes=3), timezone.now()
+    told: list[object] = []
+    for name in ("one.example.com", "two.example.com"):
+        panel = make_panel([f"https://{name}/1"])
+        Panel.objects.update(drawn_at=asked)
+        link, host = Link.objects.filter(host__name=name), Host.objects.get(name=name)
+        if told:
+            link.update(**link_excluded())
+        else:
+            link.update(state="unverifiable", outcome="forbidden", status=403, checked_at=now, due_at=now)
+        RobotsFile.objects.create(host=host, origin=f"https://{name}", status=404, asked_at=asked)
+        links = f"/datasets/{panel.dataset.slug}/versions/{panel.name}/links/"
+        answers = [client.get(f"{links}{file}").content.decode() for file in ("figures.csv", "states.csv")]
+        shown = client.get(f"/api/v1/hosts/{name}/").json()
+        assert shown["answered_at"] == shown["robots"][0]["asked_at"]
+        health = client.get(f"/api/v1{links}").json()
+        assert (health["checked_first"], health["checked_last"]) == (None, None)
+        told.append((answers, health, "Not yet" in client.get(links).content.decode(), shown["unknown"]))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("status", [VersionStatus.WITHDRAWN, VersionStatus.QUARANTINED])
+def test_of_a_version_out_of_use_only_members_are_told_how_its_links_stand(
+    client: Client, version: Version, staff: User, status: VersionStatus
+) -> None:
+    links = f"/datasets/{version.dataset.slug}/versions/{version.name}/links/"
+    doors = (
+        links,
+        f"{links}figures.csv",
+        f"{links}states.csv",
+        f"/api/v1{links}",
+        f"/hosts/{A}/",
+        f"/api/v1/hosts/{A}/",
+    )
+    detail = f"/datasets/{version.dataset.slug}/versions/{version.name}/"
+    assert {client.get(door).status_code for door in doors} == {200}
+    assert links in client.get(detail).content.decode()
+    type(version).objects.filter(pk=version.pk).update(status=status)
+    for stranger in (None, make_user(), make_member(make_organisation(), Role.APPROVER)):
+        client.logout()
+        if stranger:
+            client.force_login(stranger)
+        assert {door: client.get(door).status_code for door in doors} == dict.fromkeys(doors, 404)
+        assert links not in client.get(detail).content.decode()
+        assert client.get(f"/api/v1{links}domains/").status_code == 404
+    client.force_login(staff)
+    assert {door: client.get(door).status_code for door in doors} == dict.fromkeys(doors, 200)
+    assert links in client.get(detail).content.decode()
 
 
 def test_csv_is_for_those_who_may_see_the_version(client: Client, version: Version, staff: User) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,7 +43,11 @@ def version(make_panel: Callable[[Sequence[str]], Version]) -> Version:
         due = None if state == "excluded" else now
         failures = 3 if state == "dead" else 0
         Link.objects.filter(url=url).update(
-            state=state, outcome=outcome, checked_at=now, due_at=due, failures=failures
+            state=state,
+            outcome=outcome,
+            checked_at=now - timedelta(hours=2),
+            due_at=due,
+            failures=failures,
         )
     Link.objects.filter(url=urls[0]).update(opt_outs=["noai"])
     return version
@@ -224,6 +229,18 @@ def test_members_see_how_far_the_checks_are(client: Client, version: Version, ma
     assert 'http-equiv="refresh"' not in whole  # there are forms in it
     Link.objects.filter(due_at=NOW, host__name="h1.example.com").update(due_at=timezone.now())
     assert "3 of 10 links" in client.get(progress).content.decode()
+
+
+def test_whoever_asks_again_is_told_what_was_checked_a_moment_ago(
+    client: Client, version: Version, maintainer: User
+) -> None:
+    client.force_login(maintainer)
+    Link.objects.filter(state="alive").update(checked_at=timezone.now())
+    shown = client.post(page(version, "check"), follow=True).content.decode()
+    assert "5 links come first now." in shown
+    assert "4 were checked within the last hour, and are not asked again yet." in shown
+    Link.objects.update(checked_at=timezone.now())
+    assert client.post(f"/api/v1{page(version, 'check')}").json() == {"links": 0, "recent": 9}
 
 
 def test_what_keeps_the_checks_is_said(client: Client, version: Version, maintainer: User) -> None:

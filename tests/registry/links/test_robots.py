@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from registry.lib.safe_http import Headers, Outcome, Refused, Request, Response, Stop
 from registry.links import robots
+from registry.links.errands import Errands
 from registry.links.models import Host, RobotsFile
 from registry.links.robots import Origins, Rules, origin_of
 
@@ -30,6 +31,19 @@ def test_only_those_that_are_asked_for_are_looked_up() -> None:
     assert set(robots.robots_known(both)) == {(host.pk, "http://a.example.com")}
     assert robots.robots_known({(host.pk, "https://a.example.com:8443")}) == {}
     assert robots.robots_known(set()) == {}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("named", "count"), [(None, 1), (-1, 1), (1, 0)])
+def test_what_was_read_before_its_owner_named_the_host_is_not_remembered(
+    named: int | None, count: int
+) -> None:
+    """It was read in a batch that ended later, when he had changed it and been told that it is read again."""
+    now = timezone.now()
+    asked = None if named is None else now + timedelta(seconds=named)
+    host = Host.objects.create(name="a.example.com", opt_out_asked_at=asked)
+    robots.robots_record([RobotsFile(host=host, origin="http://a.example.com", status=404, asked_at=now)])
+    assert RobotsFile.objects.count() == count
 
 
 @pytest.mark.django_db
@@ -70,7 +84,9 @@ HOST = Host(pk=1, name="a.example.com")
 ORIGIN = "https://a.example.com"
 
 
-def learn(pages: Mapping[str, Response | Refused]) -> tuple[Rules | Refused, list[str]]:
+def learn(
+    pages: Mapping[str, Response | Refused], errands: Errands | None = None
+) -> tuple[Rules | Refused | None, list[str]]:
     """What is made of an origin whose URLs answer so, and what it was asked for."""
     asked: list[str] = []
 
@@ -83,7 +99,7 @@ def learn(pages: Mapping[str, Response | Refused]) -> tuple[Rules | Refused, lis
             raise Stop(Outcome.INVALID_URL, "scheme")
         return location
 
-    origins = Origins(HOST, {}, ask, redirected)
+    origins = Origins(HOST, {}, ask, redirected, Errands() if errands is None else errands)
     return asyncio.run(origins.rules(f"{ORIGIN}/private")), asked
 
 
@@ -110,9 +126,7 @@ def test_five_redirects_are_followed_and_a_sixth_means_that_there_is_none() -> N
     assert (rules.allow(f"{ORIGIN}/private"), len(asked)) == (True, 6)
 
 
-@pytest.mark.parametrize(
-    "location", ["https://www.example.com/robots.txt", "https://b.example.com/", "javascript:", ""]
-)
+@pytest.mark.parametrize("location", ["javascript:", "", "data:,x"])
 def test_a_redirect_that_is_not_followed_means_that_there_is_none(location: str) -> None:
     url = f"{ORIGIN}/robots.txt"
     rules, asked = learn({url: answer(url, 302, location=location)})
@@ -120,8 +134,30 @@ def test_a_redirect_that_is_not_followed_means_that_there_is_none(location: str)
     assert (rules.allow(f"{ORIGIN}/private"), asked) == (True, [url])
 
 
-@pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False), (503, False)])
-def test_a_server_that_fails_denies_all(status: int, *, allowed: bool) -> None:
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_redirect_to_another_host_leaves_an_errand_and_says_nothing_yet(count: int) -> None:
+    pages = steps(count - 1)
+    last = [*pages][-1]
+    away, errands = "https://www.example.com/robots.txt", Errands()
+    rules, asked = learn(pages | {last: answer(last, 302, location=away)}, errands)
+    assert (rules, len(asked)) == (None, count)
+    assert [one.url for one in errands.taken_new()] == [away]
+    assert errands.holds(f"{ORIGIN}/private")
+    assert not errands.holds("http://a.example.com/private")
+
+
+def test_a_sixth_redirect_is_not_followed_to_another_host_either() -> None:
+    pages, errands = steps(5), Errands()
+    last = [*pages][-1]
+    rules, _ = learn(pages | {last: answer(last, 302, location="https://www.example.com/")}, errands)
+    assert isinstance(rules, Rules)
+    assert (rules.allow(f"{ORIGIN}/private"), errands.taken_new()) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "allowed"), [(404, True), (403, True), (429, False), (500, False), (503, False)]
+)
+def test_a_server_that_fails_or_limits_us_denies_all(status: int, *, allowed: bool) -> None:
     url = f"{ORIGIN}/robots.txt"
     rules, _ = learn({url: answer(url, status)})
     assert isinstance(rules, Rules)

@@ -11,8 +11,13 @@ from registry.accounts.models import Role
 from registry.auditlog.models import AuditEntry
 from registry.hooks import hooks
 from registry.lib.errors import NotAllowed, Refused
-from registry.links import schedule, services
-from registry.links.history import observations_expire, partition_make, partitions_ahead
+from registry.links import due, schedule, services
+from registry.links.history import (
+    observations_expire,
+    observations_write,
+    partition_make,
+    partitions_ahead,
+)
 from registry.links.models import Host, Link, LinkPolicy, Observation, PanelRow
 from registry.links.opt_outs.services import host_opt_out
 from registry.links.outcomes import Outcome, Seen
@@ -67,7 +72,7 @@ def test_a_link_is_handed_out_once(make_panel: MakePanel, many: None) -> None:
 def test_nobody_else_asks_a_host_that_a_batch_holds(
     make_panel: MakePanel, many: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedule, "PER_HOST", 2)
+    monkeypatch.setattr(due, "PER_HOST", 2)
     make_panel(urls("a.example.com", 5))
     first = claim()
     assert len(first.links) == 2
@@ -77,7 +82,7 @@ def test_nobody_else_asks_a_host_that_a_batch_holds(
 
 
 def test_a_batch_has_a_limit(make_panel: MakePanel, many: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "LINKS_AT_ONCE", 3)
+    monkeypatch.setattr(due, "LINKS_AT_ONCE", 3)
     make_panel([f"https://h{number}.example.com/" for number in range(5)])
     assert [len(claim().links), len(claim().links)] == [3, 2]
 
@@ -149,17 +154,16 @@ def test_a_paused_dataset_hands_out_nothing_and_another_that_shares_the_link_doe
 
 
 def test_what_somebody_asks_for_comes_first(
-    make_panel: MakePanel, many: None, monkeypatch: pytest.MonkeyPatch
+    make_panel: Any, many: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedule, "LINKS_AT_ONCE", 2)
-    make_panel([f"https://old{number}.example.com/" for number in range(4)])
-    wanted = make_panel([f"https://new{number}.example.com/" for number in range(2)])
+    monkeypatch.setattr(due, "LINKS_AT_ONCE", 2)
+    old = make_panel([f"https://old{number}.example.com/" for number in range(4)])
+    new = [f"https://new{number}.example.com/" for number in range(2)]
+    wanted = make_panel(new, make_version(old.dataset, shards={"0.csv": [{"url": url} for url in new]}))
     Link.objects.filter(url__contains="new").update(due_at=timezone.now() + timedelta(days=3))
     maintainer = make_member(wanted.dataset.organisation, Role.MAINTAINER)
-    assert services.links_check_now(actor=maintainer, version=wanted) == 2
-    assert {link.url for link in claim().links} == {
-        f"https://new{number}.example.com/" for number in range(2)
-    }
+    assert services.links_check_now(actor=maintainer, version=wanted) == (2, 0)
+    assert {link.url for link in claim().links} == set(new)
 
 
 def test_a_host_that_rests_is_not_asked_however_much_somebody_wants(make_panel: MakePanel) -> None:
@@ -183,6 +187,7 @@ def test_excluded_links_are_taken_off_the_schedule_when_links_are_handed_out(
         ("excluded", None, "policy_no_fetch")
     }
     assert set(Host.objects.values_list("due_at", "lease")) == {(None, None)}
+    assert LinkPolicy.objects.get().spent == 0
     monkeypatch.setattr(hooks, "rows_excluded", [])
     assert services.links_review() == 1
     assert len(claim().links) == 1
@@ -223,6 +228,17 @@ def test_months_of_observations_are_made_and_dropped(make_panel: MakePanel, sett
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'registry_observation'::regclass")
         assert cursor.fetchone() == (3,)
+
+
+def test_a_beat_whose_clock_is_ahead_drops_no_month_that_is_to_be_kept(make_panel: MakePanel) -> None:
+    make_panel(urls("a.example.com", 1))
+    now = timezone.now()
+    with transaction.atomic():
+        observations_write([(Link.objects.get().pk, now, "ok", 200, 1)], now)
+    connection.check_constraints()
+    partitions_ahead(now + timedelta(days=800))
+    assert f"registry_observation_{now:%Y_%m}" not in observations_expire(now + timedelta(days=800))
+    assert Observation.objects.count() == 1
 
 
 def test_services_refuse_strangers_staff_and_nonsense(make_panel: MakePanel) -> None:

@@ -46,6 +46,23 @@ def test_beginnings_are_apart_however_short_each_request_is() -> None:
     assert asyncio.run(work()) >= 6 * APART
 
 
+def test_processes_that_know_nothing_of_each_other_keep_to_their_shares() -> None:
+    async def work(sharers: int) -> tuple[int, float]:
+        crowds, began = Crowds(math.inf, sharers=sharers), asyncio.get_running_loop().time()
+        at_once = [crowds.takes(ADDRESS) for _ in range(AT_ONCE)].count(True)
+        for _ in range(at_once):
+            crowds.leave(ADDRESS)
+        for _ in range(3):
+            assert await place(crowds)
+            crowds.leave(ADDRESS)
+        return at_once, asyncio.get_running_loop().time() - began
+
+    for sharers, share in ((2, AT_ONCE // 2), (8, 1)):
+        at_once, seconds = asyncio.run(work(sharers))
+        assert at_once == share
+        assert seconds >= 3 * APART * sharers
+
+
 def test_who_waits_longest_is_next() -> None:
     async def work() -> list[int]:
         crowds, order = Crowds(math.inf), list[int]()

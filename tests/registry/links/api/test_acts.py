@@ -27,7 +27,7 @@ def test_a_maintainer_draws_checks_pauses_and_resumes(
     job = client.post(f"{links}draw/", {"size": 5}, content_type="application/json")
     assert (job.status_code, job.json()["kind"]) == (202, "panel_draw")
     assert client.post(f"{links}draw/", {"size": 0}, content_type="application/json").status_code == 400
-    assert client.post(f"{links}check/").json() == {"links": 2}
+    assert client.post(f"{links}check/").json() == {"links": 2, "recent": 0}
     assert client.get(links).json()["waiting"] == 2
     assert client.post(f"{links}pause/").json()["paused_at"] is not None
     assert LinkPolicy.objects.get().paused_at is not None

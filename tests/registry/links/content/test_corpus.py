@@ -16,8 +16,9 @@ from django.db import connection
 from django.utils import timezone
 
 from registry.links import services
-from registry.links.content.models import HostSignature, LinkContent
+from registry.links.content.models import LinkContent, OriginSignature
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
+from registry.links.robots import origin_of
 from registry.links.schedule import NOW
 from tests.registry.lib.safe_http.servers import WebServer, answers, redirects, writes
 from tests.registry.links.conftest import Town, no_robots
@@ -222,7 +223,9 @@ def test_every_behaviour_is_told_and_no_byte_is_kept(
         for name, one in CASES.items():
             link = Link.objects.get(url=urls[name])
             PanelRow.objects.filter(link=link).update(hashes=one.recorded or {})
-            HostSignature.objects.create(host=link.host, probed_at=now, tdm_at=now)
+            OriginSignature.objects.create(
+                host=link.host, origin=origin_of(link.url), probed_at=now, tdm_at=now
+            )
         no_robots()
         seen: list[dict[str, str]] = []
         for look in range(3):

@@ -72,6 +72,19 @@ def test_nothing_is_told_of_content_where_its_maintainer_did_not_turn_it_on(
     assert {(row["content"], row["content_evidence"]) for row in told} == {("unknown", "")}
 
 
+def test_no_time_tells_when_what_cannot_be_told_was_read(version: Version) -> None:
+    """What is excluded keeps none."""
+    turn("bytes")
+    Link.objects.exclude(state="excluded").update(state="unverifiable", outcome="forbidden")
+    found = version_content(Panel.objects.get(version=version), LinkPolicy.objects.get())
+    assert found is not None
+    assert (found.read_first, found.read_last) == (None, None)
+    Link.objects.filter(content__isnull=False, url__endswith="/0").update(state="alive")
+    found = version_content(Panel.objects.get(version=version), LinkPolicy.objects.get())
+    assert found is not None
+    assert found.read_first is not None
+
+
 def test_everybody_sees_the_figures_and_only_maintainers_the_control(
     client: Client, version: Version, maintainer: User
 ) -> None:

@@ -11,8 +11,9 @@ from django.utils import timezone
 from registry.datasets.models import Version, VersionStatus
 from registry.hooks import hooks
 from registry.links import services
-from registry.links.content.models import HostSignature, LinkContent
+from registry.links.content.models import LinkContent, OriginSignature
 from registry.links.models import Host, Link, LinkPolicy, PanelRow
+from registry.links.robots import origin_of
 from registry.links.schedule import NOW
 from tests.registry.lib.safe_http.servers import answers, redirects
 from tests.registry.links.conftest import no_robots
@@ -49,9 +50,10 @@ def read(make_panel: MakePanel) -> MakePanel:
 
 
 def known_hosts() -> None:
-    """As if every host had been probed, and reserved nothing."""
-    for host in Host.objects.all():
-        HostSignature.objects.create(host=host, probed_at=timezone.now(), tdm_at=timezone.now())
+    """As if every origin had been probed, and reserved nothing."""
+    now = timezone.now()
+    for host, origin in {(link.host_id, origin_of(link.url)) for link in Link.objects.all()}:
+        OriginSignature.objects.create(host_id=host, origin=origin, probed_at=now, tdm_at=now)
 
 
 def check_again() -> int:
@@ -152,7 +154,7 @@ def test_what_a_host_answers_everywhere_is_no_content(town: Town, read: MakePane
     states = {one.url: (one.state, one.outcome) for one in Link.objects.all()}
     assert states == {there: ("alive", "ok"), gone: ("failing", "soft_404")}
     assert content(there) == "unknown/first_sight"
-    assert HostSignature.objects.get().missing_body
+    assert OriginSignature.objects.get().missing_body
 
 
 def test_a_redirect_to_where_random_paths_lead_is_a_soft_404(town: Town, read: MakePanel) -> None:
@@ -164,7 +166,7 @@ def test_a_redirect_to_where_random_paths_lead_is_a_soft_404(town: Town, read: M
     }
     read([town.url(C, "/1.jpg"), town.url(C, "/2.jpg")])
     known_hosts()
-    HostSignature.objects.update(missing_target=town.url(C, "/lost-property"))
+    OriginSignature.objects.update(missing_target=town.url(C, "/lost-property"))
     assert services.links_check() == 2
     assert Link.objects.get(url=town.url(C, "/2.jpg")).outcome == "soft_404"
     assert Link.objects.get(url=town.url(C, "/1.jpg")).outcome == "ok"
@@ -177,7 +179,7 @@ def test_a_random_path_that_redirects_is_remembered(
     town.pages |= {(A, "/1.jpg"): serves(JPEG), (A, "/random.jpg"): redirects("/lost-property")}
     read([town.url(A, "/1.jpg")])
     assert services.links_check() == 1
-    assert HostSignature.objects.get().missing_target == town.url(A, "/lost-property")
+    assert OriginSignature.objects.get().missing_target == town.url(A, "/lost-property")
     assert "GET /lost-property" not in town.paths(A)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.links import services
-from registry.links.content.models import HostSignature
+from registry.links.content.models import OriginSignature
 from registry.links.models import Link, LinkPolicy, RobotsFile
 from tests.registry.lib.safe_http.servers import answers
 
@@ -36,7 +36,7 @@ def test_reservations_with_characters_that_cannot_be_stored(
     assert services.links_check() == 2
     assert "GET /1.jpg" in town.paths(A)
     assert "GET /art/2.jpg" not in town.paths(A)
-    assert HostSignature.objects.get().tdm_rules[1] == ["/art", True]
+    assert OriginSignature.objects.get().tdm_rules[1] == ["/art", True]
 
 
 def test_everything_else_that_a_host_writes(town: Town, make_panel: MakePanel) -> None:

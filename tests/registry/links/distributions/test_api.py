@@ -42,6 +42,7 @@ def test_a_maintainer_adds_a_place_and_removes_it(client: Client, version: Versi
             "digest": version.root,
             "state": "unchecked",
             "is_flagged": False,
+            "was_served": False,
             "checked_at": None,
         },
     )
@@ -109,6 +110,7 @@ def test_a_place_of_another_version_is_not_removed_by_this_ones_address(
         ({"url": "ftp://a.com/x"}, 409),
         ({"url": "http://localhost/"}, 409),
         ({"url": "http://u:p@a.com/"}, 409),
+        ({"url": "http://10.0.0.1/"}, 409),
     ],
 )
 def test_what_is_no_place_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from django.utils import timezone
 from registry.accounts.models import Role
 from registry.auditlog.models import AuditEntry
 from registry.datasets.models import VersionStatus
+from registry.hooks import hooks
 from registry.lib.errors import NotAllowed, Refused
 from registry.links import services
 from registry.links.distributions.models import Distribution, DistributionKind
@@ -21,10 +23,11 @@ from registry.links.distributions.services import (
     distribution_remove,
     distributions_check_now,
 )
-from registry.links.models import Host, Link, LinkPolicy
+from registry.links.history import partition_make
+from registry.links.models import Host, Link, LinkPolicy, Observation
 from registry.links.schedule import NOW, batch_claim, is_anything_due
 from registry.links.states import LinkState
-from tests.factories import make_member, make_user, make_version
+from tests.factories import make_member, make_organisation, make_user, make_version
 from tests.registry.lib.safe_http.servers import answers
 
 if TYPE_CHECKING:
@@ -103,7 +106,6 @@ def test_it_is_asked_for_headers_after_robots_and_shown(town: Town, client: Clie
     [
         "",
         "ftp://a.com/x",
-        "http://127.0.0.1/x",
         "http://user:pass@a.com/",
         "http://localhost/",
         "not a url",
@@ -111,14 +113,40 @@ def test_it_is_asked_for_headers_after_robots_and_shown(town: Town, client: Clie
     ],
 )
 def test_an_address_that_the_door_refuses_is_refused(version: Version, maintainer: User, url: str) -> None:
-    if url == "http://127.0.0.1/x":  # an address is judged when it is dialled
-        add(maintainer, version, url)
-        services.links_check()
-        assert Link.objects.get().outcome == "ssrf_blocked"
-        return
     with pytest.raises(Refused):
         add(maintainer, version, url)
     assert not Link.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/x",
+        "http://10.0.0.1/",
+        "https://169.254.169.254/",
+        "http://[::1]/",
+        "http://[fd00::1]:8080/x",
+    ],
+)
+def test_an_address_that_is_not_public_is_refused_in_words(
+    version: Version, maintainer: User, client: Client, url: str
+) -> None:
+    with pytest.raises(Refused, match="is no public address, so it is never asked"):
+        add(maintainer, version, url)
+    assert not Link.objects.exists()
+    client.force_login(maintainer)
+    answer = client.post(address(version, "distribution_create"), {"url": url, "kind": "mirror"})
+    assert answer.status_code == 409
+    assert "is no public address" in answer.content.decode()
+    client.force_login(make_user())
+    assert (
+        client.post(address(version, "distribution_create"), {"url": url, "kind": "mirror"}).status_code
+        == 403
+    )
+
+
+def test_a_public_address_may_be_named(version: Version, maintainer: User) -> None:
+    assert add(maintainer, version, "http://9.9.9.9/x").link.host.name == "9.9.9.9"
 
 
 @pytest.mark.parametrize("digest", ["x" * 64, "ab" * 32, "ab"])
@@ -213,6 +241,76 @@ def test_an_excluded_place_looks_like_one_that_cannot_be_told(version: Version, 
     stands(version, LinkState.EXCLUDED)
     [place] = places(maintainer, version.dataset)
     assert (place.state, place.history) == (LinkState.UNVERIFIABLE, [])
+
+
+def test_a_time_tells_strangers_no_excluded_place_from_one_that_refuses_us(
+    client: Client, version: Version, maintainer: User
+) -> None:
+    """What is excluded keeps no time; so nobody but members sees that of what cannot be told."""
+    reported = add(maintainer, version).link
+    refuses = add(maintainer, version, "https://mirror.b.com/laion.parquet").link
+    Link.objects.filter(pk=reported.pk).update(state=LinkState.EXCLUDED, due_at=None)
+    Link.objects.filter(pk=refuses.pk).update(state=LinkState.UNVERIFIABLE, checked_at=timezone.now())
+    told = client.get(reverse("api-dataset-distributions", args=[version.dataset.slug])).json()
+    assert {(one["state"], one["url"], one["checked_at"]) for one in told["places"]} == {
+        ("unverifiable", None, None)
+    }
+    page = client.get(address(version)).content.decode()
+    assert page.count('data-label="Checked">\N{EN DASH}<') == 2
+    assert page.count("Not shown while it cannot be told") == 2
+    assert "laion.parquet" not in page
+    client.force_login(maintainer)
+    told = client.get(reverse("api-dataset-distributions", args=[version.dataset.slug])).json()
+    assert sum(one["checked_at"] is not None for one in told["places"]) == 1
+    assert [one["url"] for one in told["places"]] == [URL, "https://mirror.b.com/laion.parquet"]
+    assert client.get(address(version)).content.decode().count("laion.parquet") == 4
+
+
+def test_a_place_that_was_reported_a_moment_ago_is_masked_before_a_batch_meets_it(
+    client: Client, version: Version, maintainer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(maintainer, version)
+    stands(version, LinkState.ALIVE, VersionStatus.ACTIVE)
+    Link.objects.update(checked_at=timezone.now())
+    assert URL in client.get(address(version)).content.decode()
+    monkeypatch.setattr(
+        hooks, "keys_excluded", [lambda keys: {key for key in keys if key == ("host.c1", b"mirror.a.com")}]
+    )
+    for stranger in (None, make_user()):
+        if stranger:
+            client.force_login(stranger)
+        for path in (address(version), reverse("dataset_detail", args=[version.dataset.slug])):
+            page = client.get(path).content.decode()
+            assert URL not in page
+            assert "Cannot be told" in page
+        [told] = client.get(reverse("api-dataset-distributions", args=[version.dataset.slug])).json()[
+            "places"
+        ]
+        assert (told["url"], told["state"], told["checked_at"]) == (None, "unverifiable", None)
+    client.force_login(maintainer)
+    assert URL in client.get(address(version)).content.decode()
+
+
+def test_members_read_that_a_place_which_cannot_be_told_was_still_served(
+    client: Client, version: Version, maintainer: User
+) -> None:
+    link = add(maintainer, version).link
+    stands(version, LinkState.UNVERIFIABLE)
+    now = timezone.now()
+    for days, outcome in ((9, "not_found"), (5, "ok"), (1, "forbidden")):
+        at = now - timedelta(days=days)
+        partition_make(at)
+        Observation.objects.create(link=link, at=at, outcome=outcome, status=200, milliseconds=1)
+    words = "Cannot be told; still served when it last could"
+    assert words not in client.get(address(version)).content.decode()
+    client.force_login(make_member(make_organisation(), Role.APPROVER))
+    assert words not in client.get(address(version)).content.decode()
+    client.force_login(maintainer)
+    assert words in client.get(address(version)).content.decode()
+    [told] = client.get(reverse("api-dataset-distributions", args=[version.dataset.slug])).json()["places"]
+    assert told["was_served"] is True
+    Observation.objects.filter(outcome="ok").delete()
+    assert words not in client.get(address(version)).content.decode()
 
 
 def test_a_version_in_use_shows_its_places_to_everybody(

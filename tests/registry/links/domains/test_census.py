@@ -25,6 +25,7 @@ from registry.links.domains.states import after_census
 from registry.links.models import Host, Link, LinkPolicy
 from registry.links.schedule import batch_claim
 from registry.links.states import LinkState
+from tests.registry.lib.safe_http.servers import NameServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,6 +80,26 @@ def test_the_census_writes_what_the_resolvers_say(make_panel: MakePanel, resolve
     assert domain.lease is None
     assert not DomainChange.objects.exists()
     assert not resolvers.second.asked
+
+
+def test_answers_that_do_not_fit_into_a_packet_blind_nobody_for_ever(
+    make_panel: MakePanel, resolvers: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_panel(["https://x.a.com/1"])
+    resolvers.know("a.com")
+    census()
+    Domain.objects.update(asks_registry_at=None)
+    answer = NameServer._answer
+
+    def cut(server: NameServer, data: bytes) -> bytes | None:
+        said = answer(server, data)
+        return said and said[:2] + bytes([said[2] | 2]) + said[3:]
+
+    monkeypatch.setattr(NameServer, "_answer", cut)
+    assert [census().asks_registry_at for _ in range(2)] == [None, None]
+    domain = census()
+    assert domain.asks_registry_at is not None
+    assert (domain.state, domain.unusable) == ("present", 0)
 
 
 def test_a_domain_is_gone_and_its_links_with_it(make_panel: MakePanel, resolvers: Names) -> None:

@@ -176,3 +176,18 @@ def test_without_domains_there_is_nothing(client: Client, make_panel: Callable[.
     hosts_enrol()
     assert client.get(url("api-version-domains", version)).status_code == 404
     assert 'id="domains"' not in client.get(url("version_links", version)).content.decode()
+
+
+def test_a_day_that_is_doubted_is_said_to_be(client: Client, make_panel: Callable[..., Version]) -> None:
+    urls = [f"https://d{number}.com/1" for number in range(20)]
+    rows = {"0.csv": [{"url": url} for url in urls]}
+    version = make_version(shards=rows, columns={"url": "url"}, dated=date(2023, 1, 1))
+    make_panel(urls, version)
+    hosts_enrol()
+    sentence = "that date is doubted"
+    for later, doubted in ((4, False), (5, True)):
+        Domain.objects.filter(name__in=[f"d{number}.com" for number in range(later)]).update(
+            registered_at=SINCE
+        )
+        assert client.get(url("api-version-domains", version)).json()["is_date_doubted"] is doubted
+        assert (sentence in client.get(url("version_links", version)).content.decode()) is doubted

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
+from registry.hooks import hooks
 from registry.lib.safe_http import Headers, Response
 from registry.links.domains.census import domains_census, hosts_enrol
 from registry.links.domains.models import Domain, Registry
@@ -171,6 +172,23 @@ def test_a_host_that_another_worker_holds_is_not_asked(registry: RegistryServer)
     assert registries_ask() == 1
 
 
+@pytest.mark.django_db(transaction=True)  # the last look has a connection of its own
+@pytest.mark.parametrize("why", ["excluded", "opted out above"])
+def test_a_registry_that_must_not_be_contacted_is_not(
+    registry: RegistryServer, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    candidate("a.com")
+    rested()
+    if why == "excluded":
+        monkeypatch.setattr(hooks, "keys_excluded", [set])
+    else:
+        above = HOST.partition(".")[2]
+        Host.objects.create(name=above, opted_out_at=timezone.now(), covers_subdomains=True)
+    assert registries_ask() == 0
+    assert registry.paths == ["/dns.json"]
+    assert Domain.objects.get().registry_answer == "no_answer"
+
+
 @pytest.mark.django_db
 def test_a_domain_without_a_registry_is_told_so(registry: RegistryServer) -> None:
     candidate("a.xx")
@@ -216,6 +234,8 @@ def test_what_is_no_answer_about_the_domain_says_nothing(body: object) -> None:
         ({"registration": "2001-01-01T00:00:00Z", "reregistration": "2023-01-01T00:00:00Z"}, datetime(2023, 1, 1, tzinfo=UTC)),
         ({"last_changed": "2024-01-01T00:00:00Z"}, None),
         ({"registration": "yesterday"}, None),
+        ({"registration": "9998-01-01T00:00:00Z"}, None),  # nobody registered it in the future
+        ({"registration": "2020-01-01T00:00:00Z", "reregistration": "9998-01-01T00:00:00Z"}, datetime(2020, 1, 1, tzinfo=UTC)),
         ({"registration": "9999-12-31T23:59:59-23:00"}, None),
         ({"registration": "2020-13-45T00:00:00Z"}, None),
     ],

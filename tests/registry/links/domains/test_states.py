@@ -133,8 +133,40 @@ def test_a_change_to_a_resellers_name_servers_is_parking() -> None:
     assert kinds(found) == [ChangeKind.PARKED]
 
 
+def test_a_change_to_a_company_that_hosts_sites_is_no_parking_whatever_its_servers_are_called() -> None:
+    found = after_census(known(), there(["ns1.dns-parking.com", "ns2.dns-parking.com"]), None, NOW)
+    assert kinds(found) == [ChangeKind.NAME_SERVERS]
+
+
 def test_a_domain_that_was_always_parked_did_not_change_hands() -> None:
     found = after_census(known(name_servers=["ns1.bodis.com"]), there(["ns1.sedoparking.com"]), None, NOW)
     assert kinds(found) == [ChangeKind.NAME_SERVERS]
     assert is_parked(["ns1.bodis.com"])
     assert not is_parked(["ns1.notbodis.com"])
+
+
+UNUSABLE = [Records(Presence.UNKNOWN), Records(Presence.THERE), Records(Presence.THERE, None, ("9.9.9.9",))]
+
+
+@pytest.mark.parametrize("answer", UNUSABLE)
+def test_who_answers_three_times_in_a_row_what_cannot_be_compared_is_a_candidate(answer: Records) -> None:
+    domain = known()
+    for asks in (None, None, NOW, None, None, NOW):
+        found = after_census(domain, answer, None, NOW)
+        assert (found.asks_registry, found.state) == (asks, DomainState.PRESENT)
+        domain.unusable = found.unusable
+
+
+@pytest.mark.parametrize("answer", [there(), ABSENT])
+def test_one_answer_that_can_be_compared_begins_anew(answer: Records) -> None:
+    found = after_census(known(unusable=2), answer, None, NOW)
+    assert (found.unusable, found.asks_registry) == (0, None)
+
+
+@pytest.mark.parametrize(("ago", "asks"), [(timedelta(hours=23), None), (timedelta(days=1), NOW)])
+def test_a_registration_that_ran_out_a_day_ago_makes_a_candidate(
+    ago: timedelta, asks: datetime | None
+) -> None:
+    """Who registers it next may use the same name servers, and the same addresses."""
+    assert after_census(known(expires_at=NOW - ago), there(), None, NOW).asks_registry == asks
+    assert after_census(known(expires_at=NOW - ago), ABSENT, Presence.ABSENT, NOW).asks_registry is None

@@ -76,6 +76,47 @@ def test_only_days_after_the_versions_count(make_panel: MakePanel, at: datetime,
     assert takeovers_find() == count
 
 
+def named(count: int, letter: str = "d") -> list[str]:
+    return [f"https://{letter}{number}.com/1" for number in range(count)]
+
+
+@pytest.mark.parametrize(("domains", "later", "told_of"), [(20, 4, 4), (20, 5, 0), (19, 19, 19), (50, 11, 0)])
+def test_a_day_that_makes_an_improbable_share_new_is_doubted(
+    make_panel: MakePanel, domains: int, later: int, told_of: int
+) -> None:
+    version_with(make_panel, *named(domains), dated=date(1980, 1, 1))
+    Domain.objects.update(registered_at=datetime(1970, 1, 1, tzinfo=UTC))
+    Domain.objects.filter(name__in=[f"d{number}.com" for number in range(later)]).update(
+        registered_at=datetime(1999, 1, 1, tzinfo=UTC)
+    )
+    assert takeovers_find() == told_of
+
+
+def test_the_share_is_that_of_those_that_are_known(make_panel: MakePanel) -> None:
+    """Registries are asked one after the other, so the first that are known are few among many."""
+    version_with(make_panel, *named(200), dated=date(1980, 1, 1))
+    for number in range(10):
+        registered(f"d{number}.com", datetime(1999, 1, 1, tzinfo=UTC))
+    assert takeovers_find() == 0
+
+
+def test_what_the_census_saw_itself_is_told_whatever_the_day(make_panel: MakePanel) -> None:
+    version_with(make_panel, *named(20), dated=date(1980, 1, 1))
+    Domain.objects.update(registered_at=datetime(1999, 1, 1, tzinfo=UTC))
+    Domain.objects.filter(name="d0.com").update(parked_at=LATER)
+    assert takeovers_find() == 1
+    assert Takeover.objects.get().change.kind == "parked"
+
+
+def test_a_doubted_day_says_nothing_about_other_versions(make_panel: MakePanel) -> None:
+    version_with(make_panel, *named(20), dated=date(1980, 1, 1))
+    sound = version_with(make_panel, *named(20))
+    Domain.objects.update(registered_at=datetime(1999, 1, 1, tzinfo=UTC))
+    registered("d7.com")
+    assert takeovers_find() == 1
+    assert Takeover.objects.get().dataset == sound.dataset
+
+
 def test_parking_counts_from_the_census_that_saw_it(make_panel: MakePanel) -> None:
     version_with(make_panel, "https://x.a.com/1")
     Domain.objects.update(parked_at=LATER)
@@ -130,3 +171,28 @@ def test_what_the_hook_could_not_do_is_told_again(
     with pytest.raises(RuntimeError):
         takeovers_tell()
     assert Takeover.objects.get().told_at is None
+
+
+def test_a_dataset_that_cannot_be_told_of_keeps_no_other_waiting(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sorted(
+        (version_with(make_panel, f"https://x.{name}.com/1").dataset_id for name in "ab"), key=str
+    )
+    Domain.objects.update(registered_at=LATER)
+    takeovers_find()
+    told = []
+
+    def tell(takeovers: Sequence[int]) -> None:
+        dataset = Takeover.objects.get(pk__in=takeovers).dataset_id
+        if dataset == first:
+            raise RuntimeError("its category is gone")
+        told.append(dataset)
+
+    monkeypatch.setattr(hooks, "domain_taken_over", [tell])
+    with pytest.raises(RuntimeError, match="its category is gone"):
+        takeovers_tell()
+    assert told == [second]
+    assert list(Takeover.objects.filter(told_at=None).values_list("dataset", flat=True)) == [first]
+    monkeypatch.setattr(hooks, "domain_taken_over", [lambda _takeovers: None])
+    assert takeovers_tell() == 1

@@ -11,7 +11,7 @@ from rest_framework.throttling import ScopedRateThrottle
 from registry.accounts.models import Role
 from registry.links.models import Host, Link
 from registry.links.opt_outs.services import opt_outs_waiting
-from tests.factories import make_member, make_organisation
+from tests.factories import make_member, make_organisation, make_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,7 +87,7 @@ def test_one_client_names_only_so_many(client: Client, monkeypatch: pytest.Monke
     assert client.get(ABOUT).status_code == 200
 
 
-def test_a_maintainer_opts_a_host_out_on_its_page_and_others_see_no_such_thing(
+def test_an_operator_opts_a_host_out_on_its_page_and_others_see_no_such_thing(
     client: Client, make_panel: MakePanel
 ) -> None:
     version = make_panel(["https://img.example.com/1", "https://a.img.example.com/1"])
@@ -95,20 +95,48 @@ def test_a_maintainer_opts_a_host_out_on_its_page_and_others_see_no_such_thing(
     page, act = "/hosts/img.example.com/", "/hosts/img.example.com/opt-out/"
     assert act not in client.get(page).content.decode()
     assert client.post(act).status_code == 302  # to the sign-in
-    for actor in (
-        make_member(version.dataset.organisation, Role.STAFF),
-        make_member(make_organisation(), Role.APPROVER),
+    for actor, is_member in (
+        (make_member(version.dataset.organisation, Role.STAFF), True),
+        (make_member(version.dataset.organisation, Role.MAINTAINER), True),
+        (make_member(make_organisation(), Role.APPROVER), False),
     ):
         client.force_login(actor)
-        assert act not in client.get(page).content.decode()
+        text = client.get(page).content.decode()
+        assert act not in text
+        assert ("that is for its owner to say" in text) is is_member
         assert client.post(act, {"subdomains": "on"}).status_code == 403
     assert not Host.objects.filter(opted_out_at__isnull=False).exists()
-    client.force_login(make_member(version.dataset.organisation, Role.MAINTAINER))
+    client.force_login(make_user(is_superuser=True))
     assert act in client.get(page).content.decode()
     assert client.get(act).status_code == 405
+    assert client.post(act).status_code == 302
+    text = client.get(page).content.decode()
+    assert "Never ask a host below img.example.com" in text
+    assert '<input type="hidden" name="subdomains" value="on">' in text
     assert client.post(act, {"subdomains": "on"}).status_code == 302
     text = client.get(page).content.decode()
     assert "It is not asked any more." in text
     assert "for every host below it too" in text
     assert act not in text
     assert Host.objects.filter(opted_out_at__isnull=False).count() == 2
+
+
+def test_an_owner_sees_where_his_file_was_looked_for_and_until_when(
+    client: Client, make_panel: MakePanel
+) -> None:
+    """Whether it was asked for is told nobody: who is excluded is not asked, and nobody learns who is."""
+    make_panel(["https://img.example.com/1"])
+    now = timezone.now()
+    Link.objects.update(status=200, checked_at=now, state="alive")
+    page = "/hosts/img.example.com/"
+    assert "once an hour until" not in client.get(page).content.decode()
+    assert "stands on http" in ask(client, "img.example.com")[1]
+    told = []
+    for field in ("opt_out_tried_at", "opt_out_read_at"):
+        Host.objects.update(**{field: now})
+        told.append(client.get(page).content.decode())
+    assert "https://img.example.com/.well-known/expunge-opt-out.txt" in told[0]
+    assert "once an hour until" in told[0]
+    assert told[0] == told[1]
+    Host.objects.update(opted_out_at=now)
+    assert "once an hour until" not in client.get(page).content.decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -21,15 +22,20 @@ from registry.links.models import Host, Link, RobotsFile
 from registry.links.opt_outs.files import PATH
 from registry.links.opt_outs.services import (
     ASKED_AGAIN,
+    GIVEN_UP,
+    HOSTS_AT_ONCE,
+    _addresses,
     host_opt_out,
     opt_out_ask,
+    opt_outs_due,
     opt_outs_read,
     opt_outs_spread,
     opt_outs_waiting,
 )
 from tests.factories import make_member, make_organisation, make_user
-from tests.registry.lib.safe_http.servers import answers, redirects
+from tests.registry.lib.safe_http.servers import NameServer, WebServer, answers, redirects
 from tests.registry.links.conftest import no_robots
+from tests.registry.links.test_crowds import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -99,6 +105,115 @@ def test_nobody_opts_out_a_host_where_he_cannot_put_a_file(
     assert town.paths(A) == [f"GET {PATH}"]
 
 
+def test_hosts_that_rest_or_are_asked_by_a_batch_keep_no_owner_waiting(
+    town: Town, make_panel: MakePanel
+) -> None:
+    """Anybody may name as many of them as are read at once."""
+    town.pages[A, PATH] = answers(said("expunge: opt-out"))
+    now = timezone.now()
+    resting = [f"h{number}.example.com" for number in range(HOSTS_AT_ONCE)]
+    make_panel([*(f"https://{name}/1" for name in resting), town.url(A, "/1")])
+    for name in resting:
+        opt_out_ask(name)
+    first = Host.objects.filter(name=resting[0])
+    first.update(lease=uuid4(), lease_until=now + timedelta(minutes=10))
+    Host.objects.filter(name__in=resting[1:]).update(next_at=now + timedelta(hours=24))
+    opt_out_ask(A)
+    assert opt_outs_read() == 1
+    assert Host.objects.get(name=A).opted_out_at
+    assert set(opt_outs_waiting().values_list("name", flat=True)) == set(resting)
+
+
+BUSY = answers(b"", status="503 Busy", headers="Retry-After: 60\r\n")
+
+
+@pytest.mark.parametrize("handler", [BUSY, answers(b"", status="500 No"), answers(b"", status="429 Slow")])
+def test_a_file_that_nobody_could_read_is_asked_for_again_an_hour_later(
+    town: Town, make_panel: MakePanel, handler: Callable[..., None]
+) -> None:
+    town.pages[A, PATH] = handler
+    make_panel([town.url(A, "/1")])
+    opt_out_ask(A)
+    assert opt_outs_read() == 0
+    town.pages[A, PATH] = answers(said("expunge: opt-out"))
+    again()
+    asked = len(town.log)
+    assert asked
+    assert opt_outs_read() == 0
+    assert len(town.log) == asked  # within the hour, whatever else
+    tried(timedelta(hours=1, seconds=1))
+    assert opt_outs_read() == 1
+    assert Host.objects.get(name=A).opted_out_at
+
+
+def tried(ago: timedelta) -> None:
+    """As if the files that nobody could read had been asked for so long ago."""
+    Host.objects.update(opt_out_tried_at=timezone.now() - ago, next_at=timezone.now())
+
+
+def test_it_is_given_up_after_days(town: Town, make_panel: MakePanel) -> None:
+    town.pages[A, PATH] = BUSY
+    make_panel([town.url(A, "/1")])
+    opt_out_ask(A)
+    opt_outs_read()
+    tried(timedelta(hours=2))
+    Host.objects.update(opt_out_asked_at=timezone.now() - GIVEN_UP + timedelta(minutes=1))
+    assert opt_outs_due(timezone.now()).exists()
+    Host.objects.update(opt_out_asked_at=timezone.now() - GIVEN_UP)
+    assert not opt_outs_waiting().exists()
+    opt_out_ask(A)
+    assert opt_outs_due(timezone.now()).exists()
+
+
+def test_a_host_with_long_pauses_is_asked_at_each_address_in_turn(town: Town, make_panel: MakePanel) -> None:
+    """One request at a time: the next may only go out when nobody reads any more."""
+    town.pages[A, PATH] = answers(b"", status="404 No")
+    make_panel([town.url(A, "/1")])
+    Host.objects.update(delay=60)
+    opt_out_ask(A)
+    asked_at, names = timezone.now(), []
+    for hour in range(4):
+        host = Host.objects.get(name=A)
+        host.opt_out_asked_at = asked_at - timedelta(hours=hour, minutes=1)
+        names.append(_addresses(host, asked_at)[0])
+    assert names == [town.url(A, ""), f"https://{A}", f"http://{A}", town.url(A, "")]
+    opt_outs_read()
+    assert town.paths(A) == [f"GET {PATH}"]
+    assert [host.name for host in opt_outs_waiting()] == [A]
+
+
+def test_who_names_very_many_hosts_keeps_no_owner_waiting(make_panel: MakePanel) -> None:
+    flood = [f"h{number}.example.com" for number in range(HOSTS_AT_ONCE)]
+    mine, again_and_again, silent = "mine.example.com", "again.example.com", "silent.example.com"
+    make_panel([f"https://{name}/1" for name in (*flood, mine, again_and_again, silent)])
+    now = timezone.now()
+    for name in (*flood, mine):
+        opt_out_ask(name)
+    for name, field in ((again_and_again, "opt_out_read_at"), (silent, "opt_out_tried_at")):
+        opt_out_ask(name)
+        Host.objects.filter(name=name).update(**{field: now - timedelta(hours=2)})
+    names = list(opt_outs_due(timezone.now()).values_list("name", flat=True))
+    assert names == [mine, *reversed(flood), again_and_again, silent]
+
+
+def test_names_that_lead_to_one_address_are_not_asked_for_it_at_once(
+    make_panel: MakePanel, settings: Settings
+) -> None:
+    machine = Machine(0.2)
+    with NameServer() as names, WebServer(machine, host=A) as server:
+        settings.NAME_SERVERS = [names.address]
+        settings.LINKS_TEST_TARGETS = [f"{A}:{server.port}"]
+        blogs = [f"blog{number}.shared.com" for number in range(20)]
+        for name in blogs:
+            names.knows(name, A)
+        make_panel([f"http://{name}:{server.port}/1" for name in blogs])
+        for name in blogs:
+            opt_out_ask(name)
+        opt_outs_read()
+    assert len(machine.asked) == 20
+    assert machine.most <= 4
+
+
 def test_a_host_is_asked_once_an_hour_however_often_somebody_names_it(
     town: Town, make_panel: MakePanel
 ) -> None:
@@ -163,7 +278,7 @@ def test_a_host_that_hangs_holds_up_nobody(
     assert opt_outs_read() == 1
     assert time.monotonic() - began < 2.5
     assert hosts_opted_out({A, B}) == {B}
-    assert not opt_outs_waiting().exists()
+    assert [host.name for host in opt_outs_waiting()] == [A]
     assert not Host.objects.exclude(lease=None).exists()
 
 
@@ -262,20 +377,19 @@ def test_who_was_out_alone_may_take_the_subdomains_along_later(make_panel: MakeP
     assert AuditEntry.objects.count() == 2  # the log holds changes only
 
 
-def test_maintainers_opt_out_what_their_links_lead_to_and_nobody_else_does(make_panel: MakePanel) -> None:
+def test_operators_opt_out_by_hand_and_nobody_else_does(make_panel: MakePanel) -> None:
+    """It holds for every dataset of the site, and is not undone by any of its members."""
     version = make_panel(["https://img.example.com/1"])
-    organisation = version.dataset.organisation
-    for actor, name in [
-        (make_user(), "img.example.com"),
-        (make_member(organisation, Role.STAFF), "img.example.com"),
-        (make_member(make_organisation(), Role.MAINTAINER), "img.example.com"),
-        (make_member(organisation, Role.MAINTAINER), "elsewhere.example.com"),
-        (make_member(organisation, Role.MAINTAINER), "example.com"),
-    ]:
-        with pytest.raises(NotAllowed):
-            host_opt_out(actor=actor, name=name)
+    for actor in (
+        make_user(),
+        *(make_member(version.dataset.organisation, role) for role in Role),
+        make_member(make_organisation(), Role.MAINTAINER),
+    ):
+        for name in ("img.example.com", "example.com", "elsewhere.example.org"):
+            with pytest.raises(NotAllowed, match="operators of this site"):
+                host_opt_out(actor=actor, name=name)
     assert not Host.objects.filter(opted_out_at__isnull=False).exists()
-    assert host_opt_out(actor=make_member(organisation, Role.MAINTAINER), name="img.example.com").opted_out_at
+    assert host_opt_out(actor=make_user(is_superuser=True), name="img.example.com").opted_out_at
 
 
 def test_the_database_knows_no_opt_out_of_subdomains_alone(make_panel: MakePanel) -> None:

@@ -4,10 +4,10 @@
     python benchmarks/links.py --full             1,000,000 links
 
 Every host has two links and is asked one thing at a time, a second apart: its robots.txt, then each link. So how many
-links a second there are is a matter of how many hosts are under way, that is of workers; what a link costs is CPU time,
-and that is what counts: of the workers, the database and the broker together, not of the server that is asked, which a
-production machine does not run. The server keeps the time between any two requests of a host, and this ends with an error
-where one came too early or a link was not asked.
+links a second there are by the clock is a matter of how many hosts are under way, that is of workers, until the cores are
+busy, also with the server that is asked, which a production machine does not run. What a link costs is CPU time: of the
+workers, the database and the broker together. The server keeps the time between any two requests of a host, and this ends
+with an error where one came too early or a link was not asked.
 """
 
 from __future__ import annotations
@@ -219,6 +219,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(dir=options.data) as folder:
             figures = check(options.rows, Path(folder), port, dns)
+        figures["CPU of the server that is asked"] = spent([psutil.Process(asked.pid)])
     finally:
         asked.stdin.close()
         said = asked.stdout.readline()
@@ -232,7 +233,8 @@ def main() -> None:
         "least seconds between requests": closest,
     }
     goals = [
-        Goal("links/s on two cores", 2 * figures["links per CPU second"], 3_000, at_least=True),
+        Goal("links/s that two cores pay for", 2 * figures["links per CPU second"], 3_000, at_least=True),
+        Goal("links/s by the clock", figures["links per second"], 3_000, at_least=True),
         Goal("MB a worker process", figures["peak"] / 1e6, 150),
     ]
     sizes = {"links": options.rows, "hosts": options.rows // PER_HOST, "worker processes": WORKERS}

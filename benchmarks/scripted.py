@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def serve(answer: Callable[[bytes], bytes], address: Callable[[int], bytes]) -> 
     # Thousands of questions come at once; what does not fit is lost, and asked again a second later.
     names.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 26)
     names.bind(("127.0.0.1", 0))
+    names.setblocking(False)
     print(web.getsockname()[1], names.getsockname()[1], flush=True)
     ready = select.epoll()
     for one in (web, names, sys.stdin):
@@ -38,15 +40,22 @@ def serve(answer: Callable[[bytes], bytes], address: Callable[[int], bytes]) -> 
                 connections[connection.fileno()] = connection
                 ready.register(connection, select.EPOLLIN)
             elif descriptor == names.fileno():
-                question, peer = names.recvfrom(4096)
-                if found := _resolved(question, address):
-                    names.sendto(found, peer)
+                _answer_questions(names, address)
             elif descriptor not in connections:
                 return
             elif asked := _received(connections[descriptor]):
                 connections[descriptor].send(answer(asked))
             else:
                 connections.pop(descriptor).close()
+
+
+def _answer_questions(names: socket.socket, address: Callable[[int], bytes]) -> None:
+    """All that have come: one at a time between hundreds of connections, they would wait until nobody does."""
+    with suppress(BlockingIOError):
+        while True:
+            question, peer = names.recvfrom(4096)
+            if found := _resolved(question, address):
+                names.sendto(found, peer)
 
 
 def _resolved(question: bytes, address: Callable[[int], bytes]) -> bytes | None:

@@ -99,7 +99,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # In KiB. A process that held more (a large job, or many batches of links) makes room for a new one after its task: what
 # the allocator keeps of it comes back, and workers that check links stay as small after a million as after the first.
-CELERY_WORKER_MAX_MEMORY_PER_CHILD = 143_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 142_000
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = "UTC"

@@ -83,6 +83,7 @@ def batch_check(batch: Batch) -> int:
     pending: list[Walk | Errand] = [*walks]
     errands, ends = Errands(), timezone.now() + timedelta(seconds=BATCH_SECONDS)
     known = {host.name: host for host in batch.hosts.values()}
+    paces = {host.pk: (host.next_at, host.delay, host.fails) for host in batch.hosts.values()}
     plans = content_plans(batch.links)
     while pending and timezone.now() < ends:
         pending, held = _held_back(pending, errands, batch.robots) if errands else (pending, [])
@@ -107,6 +108,8 @@ def batch_check(batch: Batch) -> int:
         pending = [*onward, *errands.taken_new(), *held]
     errands.settle(batch.robots)
     if _is_our_own_fault(walks):
+        for host in batch.hosts.values():  # not one was asked, so none has to rest
+            host.next_at, host.delay, host.fails = paces.get(host.pk, (host.next_at, host.delay, host.fails))
         raise NoResolverError
     waiting = [
         walk.link.pk

@@ -30,7 +30,7 @@ test: .venv/tools.stamp system-packages  ## Run all tests, on servers of their o
 coverage: .venv/tools.stamp system-packages  ## Run all tests and say which lines of the engine and of services none ran
 	@$(BIN)/python -m pytest -n 4 --dist worksteal --cov --cov-report=
 	@$(BIN)/python -m coverage report --skip-covered --include='expunge/*'
-	@$(BIN)/python -m coverage report --skip-covered --include='registry/*services*,takedowns/*services*'
+	@$(BIN)/python -m coverage report --skip-covered --include='registry/**/services*.py,registry/**/services/*.py,takedowns/**/services*.py,takedowns/**/services/*.py'
 
 lint: .venv/tools.stamp  ## Check style, types, layers, migrations, deployment settings and the API's description
 	@$(BIN)/ruff check .

@@ -108,8 +108,8 @@ def batch_check(batch: Batch) -> int:
         pending = [*onward, *errands.taken_new(), *held]
     errands.settle(batch.robots)
     if _is_our_own_fault(walks):
-        for host in batch.hosts.values():  # not one was asked, so none has to rest
-            host.next_at, host.delay, host.fails = paces.get(host.pk, (host.next_at, host.delay, host.fails))
+        for pk, pace in paces.items():  # not one was asked, so none has to rest
+            batch.hosts[pk].next_at, batch.hosts[pk].delay, batch.hosts[pk].fails = pace
         raise NoResolverError
     waiting = [
         walk.link.pk

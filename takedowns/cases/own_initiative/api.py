@@ -87,14 +87,8 @@ class OwnInitiative(MembersView[Panel]):
     def post(self, request: Request, finding: str, **_address: str) -> Response:
         """Report them on our own initiative; refused if anything changed since the preview."""
         version, found = self.version(), _finding(finding)
-        given = FindingIn(data=request.data)
-        given.is_valid(raise_exception=True)
         case = own_initiative_open(
-            actor=signed_in(request),
-            version=version,
-            finding=found,
-            reason=given.validated_data["reason"],
-            seen=given.validated_data["preview"],
+            actor=signed_in(request), version=version, finding=found, **_confirmed(request)
         )
         return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
 
@@ -128,16 +122,17 @@ class DomainOwnInitiative(MembersView[Panel]):
         """Report it on our own initiative; refused if anything changed since the preview."""
         version = self.version()
         get_object_or_404(finding_domains(request.user, version), name=domain)
-        given = FindingIn(data=request.data)
-        given.is_valid(raise_exception=True)
         case = own_initiative_open_domain(
-            actor=signed_in(request),
-            version=version,
-            name=domain,
-            reason=given.validated_data["reason"],
-            seen=given.validated_data["preview"],
+            actor=signed_in(request), version=version, name=domain, **_confirmed(request)
         )
         return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
+
+
+def _confirmed(request: Request) -> dict[str, str]:
+    """The reason, and the digest of the preview that was looked at, as the services take them."""
+    given = FindingIn(data=request.data)
+    given.is_valid(raise_exception=True)
+    return {"reason": given.validated_data["reason"], "seen": given.validated_data["preview"]}
 
 
 def _finding(value: str) -> Finding:

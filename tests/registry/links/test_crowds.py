@@ -67,6 +67,23 @@ def test_many_names_of_one_address_are_asked_a_few_at_a_time(
     assert set(Link.objects.values_list("state", flat=True)) == {"alive"}
 
 
+def test_a_worker_process_keeps_to_its_share_of_what_one_address_is_asked(
+    make_panel: MakePanel, settings: Settings
+) -> None:
+    """With eight batches at a time: one request of each, and two or three a second."""
+    machine = Machine(0.1)
+    settings.LINKS_BATCHES = 8
+    with NameServer() as names, WebServer(machine, host=A) as server:
+        settings.NAME_SERVERS = [names.address]
+        settings.LINKS_TEST_TARGETS = [f"{A}:{server.port}"]
+        for n in range(4):
+            names.knows(f"blog{n}.shared.com", A)
+        make_panel([f"http://blog{n}.shared.com:{server.port}/1" for n in range(4)])
+        assert services.links_check() == 4
+    assert machine.most == 1
+    assert machine.busiest_second() <= 3
+
+
 def test_a_crowd_at_one_address_keeps_no_other_waiting(
     make_panel: MakePanel, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from dotenv import load_dotenv
+from environs.exceptions import EnvError
 
 from registry.embedded import EmbeddedError, laptop
 
@@ -44,7 +46,7 @@ def main() -> None:
     try:
         with servers_for(sys.argv[1] if len(sys.argv) > 1 else "help"):
             execute_from_command_line(sys.argv)
-    except EmbeddedError as error:
+    except (EmbeddedError, EnvError, ImproperlyConfigured) as error:  # also: a setting makes no sense
         sys.exit(f"error: {error}")
 
 

@@ -219,7 +219,8 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(dir=options.data) as folder:
             figures = check(options.rows, Path(folder), port, dns)
-        figures["CPU of the server that is asked"] = spent([psutil.Process(asked.pid)])
+        server_asked = psutil.Process(asked.pid)
+        figures["CPU of the server that is asked"] = spent([server_asked, *server_asked.children()])
     finally:
         asked.stdin.close()
         said = asked.stdout.readline()

@@ -1,4 +1,4 @@
-"""A web server and a name server for many hosts, in one process, as little as servers can be.
+"""A web server and a name server for many hosts, as little as servers can be.
 
 Whoever waits for them works in smaller steps, and on a small machine what they take is taken from what is measured. So a
 request is short and comes whole, and its answer fits into the socket's buffer.
@@ -6,12 +6,13 @@ request is short and comes whole, and its answer fits into the socket's buffer.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,19 @@ def serve(answer: Callable[[bytes], bytes], address: Callable[[int], bytes]) -> 
     names.bind(("127.0.0.1", 0))
     names.setblocking(False)
     print(web.getsockname()[1], names.getsockname()[1], flush=True)
+    # In a process of its own: between many connections, questions would wait until nobody does.
+    if os.fork() == 0:
+        web.close()
+        _serve_names(names, address)
+    else:
+        names.close()
+        _serve_web(web, answer)
+        os.wait()
+
+
+def _serve_web(web: socket.socket, answer: Callable[[bytes], bytes]) -> None:
     ready = select.epoll()
-    for one in (web, names, sys.stdin):
+    for one in (web, sys.stdin):
         ready.register(one, select.EPOLLIN)
     connections: dict[int, socket.socket] = {}
     while True:
@@ -39,8 +51,6 @@ def serve(answer: Callable[[bytes], bytes], address: Callable[[int], bytes]) -> 
                 connection, _peer = web.accept()
                 connections[connection.fileno()] = connection
                 ready.register(connection, select.EPOLLIN)
-            elif descriptor == names.fileno():
-                _answer_questions(names, address)
             elif descriptor not in connections:
                 return
             elif asked := _received(connections[descriptor]):
@@ -49,8 +59,17 @@ def serve(answer: Callable[[bytes], bytes], address: Callable[[int], bytes]) -> 
                 connections.pop(descriptor).close()
 
 
+def _serve_names(names: socket.socket, address: Callable[[int], bytes]) -> Never:
+    ready = select.epoll()
+    for one in (names, sys.stdin):
+        ready.register(one, select.EPOLLIN)
+    while all(descriptor == names.fileno() for descriptor, _ in ready.poll()):
+        _answer_questions(names, address)
+    os._exit(0)  # what was begun before the fork is the other's to end
+
+
 def _answer_questions(names: socket.socket, address: Callable[[int], bytes]) -> None:
-    """All that have come: one at a time between hundreds of connections, they would wait until nobody does."""
+    """All that have come."""
     with suppress(BlockingIOError):
         while True:
             question, peer = names.recvfrom(4096)

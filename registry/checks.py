@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -11,7 +12,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @register
@@ -36,6 +36,12 @@ def _production() -> Iterator[Error]:
         )
     if not settings.BROKER_URL:
         yield Error("BROKER_URL is not set.", hint="redis://host:6379/0", id="registry.E003")
+    elif not settings.BROKER_URL.startswith(("redis://", "rediss://", "redis+socket://")):
+        yield Error(
+            "BROKER_URL names neither Redis nor Valkey.",
+            hint="redis://host:6379/0, with TLS rediss://…, both for Valkey too.",
+            id="registry.E003",
+        )
     if settings.DEBUG:
         yield Error(
             "DEBUG is on in production.", hint="Unset it: error pages would show values.", id="registry.E004"
@@ -73,6 +79,13 @@ def _folders() -> Iterator[Error]:
 
 def _outgoing() -> Iterator[Error]:
     """Whom the server may talk to; nothing set is the common case, and loads nothing."""
+    registries: str = settings.RDAP_BOOTSTRAP
+    if registries and not registries.startswith(("https://", "http://")) and not Path(registries).is_file():
+        yield Error(
+            f"RDAP_BOOTSTRAP is neither a web address nor a file that is there: {registries}",
+            hint="https://data.iana.org/rdap/dns.json, a copy of it, or nothing: then no registry is asked.",
+            id="registry.E012",
+        )
     if not (settings.LINKS_TEST_TARGETS or settings.NAME_SERVERS or settings.NAME_SERVERS_SECOND):
         return
     if settings.LINKS_TEST_TARGETS and settings.MODE == "production":

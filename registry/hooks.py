@@ -56,6 +56,20 @@ class RowsFirst:
     rows: BitMap  # indexes, at least one
 
 
+@dataclass(frozen=True, slots=True)
+class WorkedOn:
+    """A case about something that checks of links found, as members of the dataset's organisation may see it.
+
+    `items` are those that it names of what was asked about, without what its decision kept; `is_kept`: it kept all of them.
+    """
+
+    number: str
+    url: str  # of its page
+    state: str  # in words
+    items: int
+    is_kept: bool
+
+
 class RowReader(Protocol):
     """Somebody who wants to see the rows of a version while ingest reads them, so that nobody has to read them again."""
 
@@ -103,6 +117,13 @@ class Hooks:
     # Told of domains of one dataset that changed hands after its rows were collected, by primary key of their `Takeover`:
     # each once, in the transaction that notes that it was told.
     domain_taken_over: list[Callable[[Sequence[int]], None]] = field(default_factory=list)
+    # Return the cases about a version's dataset that name these domains, by domain, and those that name links of the
+    # version which its checks found, by what they found ("dead", "replaced"). For members alone: who else is told that
+    # there is a case learns what was reported.
+    domains_worked_on: list[Callable[[Version, Collection[str]], Mapping[str, WorkedOn]]] = field(
+        default_factory=list
+    )
+    links_worked_on: list[Callable[[Version], Mapping[str, Sequence[WorkedOn]]]] = field(default_factory=list)
 
 
 hooks = Hooks()

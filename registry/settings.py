@@ -41,7 +41,13 @@ OMS_KEY = BASE_DIR / (env.str("EXPUNGE_OMS_KEY", "") or VAR_DIR / "keys/oms.key"
 # --- The site --------------------------------------------------------------------------------------------------------
 SITE_NAME = env.str("SITE_NAME", "Expunge")
 SITE_URL = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
-ADVISORY_PREFIX = env.str("ADVISORY_PREFIX", "EXP", validate=validate.Regexp(r"^[A-Z][A-Z0-9]{1,9}$"))
+ADVISORY_PREFIX = env.str(
+    "ADVISORY_PREFIX",
+    "EXP",
+    validate=validate.Regexp(
+        r"^[A-Z][A-Z0-9]{1,9}$", error="Give 2 to 10 capital letters and digits, a letter first."
+    ),
+)
 RELEASE_SCHEDULE = env.float(
     "RELEASE_SCHEDULE", 0, validate=validate.Range(min=0)
 )  # seconds; 0: by hand only
@@ -103,6 +109,8 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 142_000
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = "UTC"
+# When beat sent what. The folder of the code may be closed to it.
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
 # A worker takes from both unless it is told otherwise (-Q links: one that only checks links, as a user of its own).
 CELERY_TASK_QUEUES: dict[str, dict[str, Any]] = {"celery": {}, "links": {}}
 CELERY_TASK_ROUTES = {
@@ -144,7 +152,12 @@ LINKS_KEEP_MONTHS = env.int("LINKS_KEEP_MONTHS", 13, validate=validate.Range(min
 LINKS_VANTAGE = env.str("LINKS_VANTAGE", "") or "this site's server"
 # Whom owners of sites write to, shown to them at /about/links/: an e-mail address or a web address.
 LINKS_CONTACT = env.str(
-    "LINKS_CONTACT", "", validate=validate.Regexp(r"(?:https?://[^\s/]+\S*|[^@\s/:]+@[^@\s/:]+)?\Z")
+    "LINKS_CONTACT",
+    "",
+    validate=validate.Regexp(
+        r"(?:https?://[^\s/]+\S*|[^@\s/:]+@[^@\s/:]+)?\Z",
+        error="Give an e-mail address, or a web address that begins with https://.",
+    ),
 )
 # Where IANA says which registry answers for which top-level domain (RDAP): an address, or a file. Empty: none is asked.
 RDAP_BOOTSTRAP = env.str("RDAP_BOOTSTRAP", "https://data.iana.org/rdap/dns.json")

@@ -16,6 +16,10 @@ class TakedownsConfig(AppConfig):
         from takedowns.cases.links.exclusion import keys_excluded, rows_excluded  # noqa: PLC0415
         from takedowns.cases.links.priorities import rows_triaged  # noqa: PLC0415
         from takedowns.cases.own_initiative.domains import domains_report  # noqa: PLC0415
+        from takedowns.cases.own_initiative.worked_on import (  # noqa: PLC0415
+            domains_worked_on,
+            links_worked_on,
+        )
         from takedowns.cases.services import case_open  # noqa: PLC0415
         from takedowns.releases.link_priorities import rows_released  # noqa: PLC0415
         from takedowns.removals.services import version_objections  # noqa: PLC0415
@@ -30,4 +34,6 @@ class TakedownsConfig(AppConfig):
         registry_hooks.rows_excluded = [rows_excluded]
         registry_hooks.rows_first = [rows_triaged, rows_released]
         registry_hooks.domain_taken_over = [domains_report]
+        registry_hooks.domains_worked_on = [domains_worked_on]
+        registry_hooks.links_worked_on = [links_worked_on]
         report_hooks.report_created = [case_open]

@@ -3,8 +3,8 @@
 1. `job_start` writes the row and, once that is committed, wakes a worker with the row's id.
 2. `job_run` (in the worker) claims the row by compare-and-swap, runs the handler of its kind while a thread
    moves the heartbeat, and writes the end.
-3. `jobs_resume` (beat) wakes workers again for jobs whose message was lost or whose worker died, and ends
-   those that killed their worker too often.
+3. `jobs_resume` (beat) wakes workers again for jobs whose message was lost or whose worker or database died,
+   and ends those that this happened to too often.
 
 The service that starts a job writes the audit entry; a job's own row is the record of its run.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 MESSAGE_LOST_AFTER = timedelta(seconds=10)
+_DATABASE_GONE = (OperationalError, InterfaceError)
 ALIVE = [JobState.QUEUED, JobState.RUNNING]
 
 log = structlog.get_logger(__name__)
@@ -109,6 +110,9 @@ def job_run(job_id: uuid.UUID | str) -> None:
             handler_of(run.job.kind).run(run)
     except LeaseLost:
         log.warning("job_lease_lost", job=str(job_id), kind=run.job.kind)
+    except _DATABASE_GONE as error:
+        # As if the worker had died: the heart stops, and `jobs_resume` wakes somebody once the database is back.
+        log.warning("job_database_gone", job=str(job_id), kind=run.job.kind, error=type(error).__name__)
     except (ExpungeError, Refused) as error:
         _end(run, JobState.FAILED, str(error))
     except Exception as error:  # noqa: BLE001  -- whatever it was, the job ends and the person is told
@@ -178,7 +182,13 @@ def _heartbeat(run: JobRun) -> Iterator[None]:
     def beat() -> None:
         try:
             while not done.wait(settings.JOB_STALE_SECONDS / 6):
-                ours = Job.objects.filter(pk=run.job.pk, lease=run.lease).update(heartbeat_at=timezone.now())
+                try:
+                    ours = Job.objects.filter(pk=run.job.pk, lease=run.lease).update(
+                        heartbeat_at=timezone.now()
+                    )
+                except _DATABASE_GONE:
+                    connection.close()  # the next beat has a new one
+                    continue
                 if not ours:
                     return
         finally:

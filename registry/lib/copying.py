@@ -6,15 +6,17 @@ insert itself.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from django.db.models import Model
+    from psycopg import Copy
 
 
 def copy_rows(model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -28,11 +30,18 @@ def copy_rows(model: type[Model], columns: Sequence[str], rows: Iterable[Sequenc
         sql.SQL(", ").join(map(sql.Identifier, columns)),
     )
     count = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with copying(statement) as copy:
         for row in rows:
             copy.write_row(row)
             count += 1
     return count
+
+
+@contextmanager
+def copying(statement: sql.Composable) -> Iterator[Copy]:
+    """Write rows into a COPY … FROM STDIN. What the database says against it is raised as Django's errors, as elsewhere."""
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        yield copy
 
 
 def insert_missing(

@@ -199,7 +199,7 @@ def _attempts(walks: Iterable[Walk], missing: Mapping[str, str]) -> list[Attempt
 def _saw(walk: Walk, result: Result, missing: Mapping[str, str]) -> Seen:
     """What an attempt saw; in doubt where its answer is more than we can cope with."""
     try:
-        return _as_read(walk, seen(walk.link.url, result), missing)
+        return _as_read(walk, walk.with_opt_outs(seen(walk.link.url, result)), missing)
     except Exception as error:  # noqa: BLE001  -- one link's answer, whatever it is, must not be the end of the batch
         log_fault(error, walk)
         return Seen(Outcome.PROTOCOL_ERROR, in_doubt=True)

@@ -9,7 +9,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from registry.links.models import OUT_OF_USE, LinkPolicy, PanelRow
-from registry.links.schedule import NOW
+from registry.links.schedule import NOW, RECENTLY
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ def version_checking(version: Version) -> Checking:
         seconds_left=None if why_not or not left else max(count * delay for count, delay in hosts),
         why_not=why_not,
     )
+
+
+def links_to_hurry(version: Version) -> int:
+    """How many links of the panel come first once somebody asks for that: not those that do already, or were just checked."""
+    rows = PanelRow.objects.filter(panel__version=version, link__due_at__gt=NOW)
+    return rows.exclude(link__checked_at__gt=timezone.now() - RECENTLY).count()
 
 
 def _why_not(version: Version, policy: LinkPolicy | None) -> str:

@@ -10,20 +10,22 @@ as links stand today. The variance is taken between hosts (`estimates.py` has th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
 from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from django.db.models import Q
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Aggregate, BinaryField, Exists, OuterRef, Q
 
 from registry.accounts.permissions import organisations_of
 from registry.links.estimates import mean, student
-from registry.links.models import Panel, PanelRow
+from registry.links.models import Link, Panel, PanelRow
 from registry.links.panel import panel_secret
 from registry.links.sample import siphash
 from registry.links.states import IS_ALIVE, IS_DEAD, shown
-from registry.links.strata import NO_LIMIT, STRATA, link_weights, panel_limits, stratum_of
+from registry.links.strata import NO_LIMIT, STRATA, link_weights, panel_limits, stratum_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.datasets.models import Version, Viewer
-    from registry.links.states import LinkState
-    from registry.links.strata import Stratum
+    from registry.links.strata import Codes, Stratum
 
     Flags = npt.NDArray[np.bool_]
     Numbers = npt.NDArray[np.int64]
@@ -111,7 +112,7 @@ def panel_against(user: Viewer, version: Version, name: str = "") -> Panel | Non
 
 
 def versions_compare(old: Version, new: Version) -> Comparison | None:
-    """Compare the panels of two versions. Four queries for any size.
+    """Compare the panels of two versions. Two queries for any size.
 
     None where one has no panel, where they have no link, and where one was drawn under another SECRET_KEY than is used now.
     """
@@ -121,28 +122,21 @@ def versions_compare(old: Version, new: Version) -> Comparison | None:
     }
     if len(panels) < 2:
         return None
-    found = [_links(panels[version.pk]) for version in (old, new)]
-    drawn = [_limits(panels[version.pk], links) for version, links in zip((old, new), found, strict=True)]
-    if not all(map(_is_within, found, drawn)):
+    found = _sampled(panels[old.pk], panels[new.pk])
+    listed = ((old, found.in_old), (new, found.in_new))
+    drawn = [_limits(panels[version.pk], found, own) for version, own in listed]
+    if not all(_is_within(found, own, of) for (_, own), of in zip(listed, drawn, strict=True)):
         return None
     limits = {stratum: min(of[stratum] for of in drawn) for stratum in STRATA}
-    before, after = (
-        {pk: link for pk, link in links.items() if link.number < limits[link.stratum]} for links in found
-    )
-    both = before | after
-    if not before or not after:
+    both = found.those(found.is_below(limits))
+    in_old, in_new, alive, dead = both.in_old, both.in_new, both.alive, both.dead
+    if not in_old.any() or not in_new.any():
         return None
-    states = [link.state for link in both.values()]
-    alive = np.array([state in IS_ALIVE for state in states])
-    dead = np.array([state in IS_DEAD for state in states])
-    hosts = np.array([link.host for link in both.values()], np.int64)
-    in_old = np.array([pk in before for pk in both])
-    in_new = np.array([pk in after for pk in both])
 
     def part(chosen: Flags) -> Part:
         return Part(int(chosen.sum()), int((chosen & alive).sum()), int((chosen & dead).sum()))
 
-    weights = link_weights([link.stratum for link in both.values()], limits)
+    weights = link_weights(both.strata, limits)
     whole = min(limits.values()) == NO_LIMIT
     return Comparison(
         old=old,
@@ -150,8 +144,8 @@ def versions_compare(old: Version, new: Version) -> Comparison | None:
         kept=part(in_old & in_new),
         lost=part(in_old & ~in_new),
         gained=part(in_new & ~in_old),
-        alive=change(alive, in_old, in_new, hosts, weights, whole=whole),
-        dead=change(dead, in_old, in_new, hosts, weights, whole=whole),
+        alive=change(alive, in_old, in_new, both.hosts, weights, whole=whole),
+        dead=change(dead, in_old, in_new, both.hosts, weights, whole=whole),
         is_whole=whole,
     )
 
@@ -193,38 +187,76 @@ def change(
 
 @dataclass(frozen=True, slots=True)
 class _Sampled:
-    number: int
-    state: LinkState
-    host: int
-    stratum: Stratum
+    """The links of two panels; all parallel. `numbers` are those by which they were drawn."""
+
+    in_old: Flags
+    in_new: Flags
+    alive: Flags
+    dead: Flags
+    hosts: Numbers
+    strata: Codes
+    numbers: npt.NDArray[np.uint64]
+
+    def is_below(self, limits: Mapping[Stratum, int]) -> Flags:
+        """Which links have a number below the limit of their kind."""
+        of_kind = [
+            (self.strata == place) & (self.numbers < limits[kind]) for place, kind in enumerate(STRATA)
+        ]
+        found: Flags = np.any(of_kind, axis=0)
+        return found
+
+    def those(self, chosen: Flags) -> _Sampled:
+        """Some of the links."""
+        return _Sampled(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def _links(panel: Panel) -> dict[int, _Sampled]:
-    """The links of a panel by id. One that is excluded cannot be told, here as everywhere."""
-    rows = list(
-        PanelRow.objects.filter(panel=panel).values_list(
-            "link", "link__key", "link__state", "link__host", "link__host__name"
+def _sampled(old: Panel, new: Panel) -> _Sampled:
+    """The links of both panels, each once. One that is excluded cannot be told, here as everywhere."""
+    of_old, of_new = PanelRow.objects.filter(panel=old), PanelRow.objects.filter(panel=new)
+    groups = list(
+        Link.objects.filter(pk__in=(of_old | of_new).values("link"))
+        .values_list(
+            Exists(of_old.filter(link=OuterRef("pk"))),
+            Exists(of_new.filter(link=OuterRef("pk"))),
+            "state",
+            stratum_place("host__name"),
         )
+        .annotate(hosts=ArrayAgg("host"), keys=_Joined("key"))
+        .order_by()
     )
-    if not rows:
-        return {}
-    keys = np.frombuffer(b"".join(bytes(key) for _, key, *_ in rows), np.uint8).reshape(-1, 32)
-    numbers = siphash(panel_secret(), keys).tolist()
-    return {
-        pk: _Sampled(number, shown(state), host, stratum_of(name))
-        for (pk, _, state, host, name), number in zip(rows, numbers, strict=True)
-    }
+    in_old, in_new, states, strata, hosts, keys = list(zip(*groups, strict=True)) or [()] * 6
+    sizes = np.array(list(map(len, hosts)), np.int64)
+    alive, dead = ([shown(state) in those for state in states] for those in (IS_ALIVE, IS_DEAD))
+    digests = np.frombuffer(b"".join(map(bytes, keys)), np.uint8).reshape(-1, 32)
+    return _Sampled(
+        in_old=np.repeat(np.array(in_old, np.bool_), sizes),
+        in_new=np.repeat(np.array(in_new, np.bool_), sizes),
+        alive=np.repeat(np.array(alive, np.bool_), sizes),
+        dead=np.repeat(np.array(dead, np.bool_), sizes),
+        hosts=np.array(list(chain.from_iterable(hosts)), np.int64),
+        strata=np.repeat(np.array(strata, np.uint8), sizes),
+        numbers=siphash(panel_secret(), digests),
+    )
 
 
-def _limits(panel: Panel, links: dict[int, _Sampled]) -> dict[Stratum, int]:
-    """Below which number the panel holds every link of a kind.
+class _Joined(Aggregate):
+    """The values of a binary column one behind the other, in the order of any other array of the same group."""
+
+    function = "string_agg"
+    template = "%(function)s(%(expressions)s, ''::bytea)"
+    output_field = BinaryField()
+
+
+def _limits(panel: Panel, links: _Sampled, own: Flags) -> dict[Stratum, int]:
+    """Below which number a panel holds every link of a kind; `own` says which links are its own.
 
     One that did not write that down was cut off at its own largest number.
     """
-    known = panel_limits(panel, len(links) + panel.urls_unusable)
-    return known or dict.fromkeys(STRATA, max((link.number for link in links.values()), default=0))
+    known = panel_limits(panel, int(own.sum()) + panel.urls_unusable)
+    return known or dict.fromkeys(STRATA, int(links.numbers[own].max(initial=0)))
 
 
-def _is_within(links: dict[int, _Sampled], limits: Mapping[Stratum, int]) -> bool:
-    """Whether the links have the numbers by which they were drawn: with another SECRET_KEY they have others."""
-    return all(link.number <= limits[link.stratum] for link in links.values())
+def _is_within(links: _Sampled, own: Flags, limits: Mapping[Stratum, int]) -> bool:
+    """Whether a panel's own links have the numbers by which they were drawn: with another SECRET_KEY they have others."""
+    at_most = {stratum: limit + 1 for stratum, limit in limits.items()}
+    return bool(links.is_below(at_most)[own].all())

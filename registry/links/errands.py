@@ -82,29 +82,36 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """An origin whose robots.txt an errand fetches. `used` redirects, the last of them with `status`, led to its first URL.
+    """An origin whose robots.txt an errand brings.
 
-    An errand that came by the origin's own robots.txt on its way brings it to that origin too: then `used` is not positive.
+    Mostly the origin sent it: `used` redirects, the last of them with `status`, led away from its host. But an errand that
+    comes by the robots.txt of another origin serves that too: then the `passed` URLs before it are not that origin's matter.
     """
 
     host: int
     origin: str
     errand: Errand
-    used: int
     status: int
+    used: int = 0
+    passed: int = 0
+
+    @property
+    def redirects(self) -> int:
+        """How many were followed for this origin."""
+        return self.used + len(self.errand.before) - self.passed
 
     @property
     def is_open(self) -> bool:
-        """Whether the errand gave up too early for this origin: its own five redirects were not all followed."""
+        """Whether the errand gave up for who sent it, and so perhaps too early for this origin."""
         result = self.errand.result
-        return self.used <= 0 and isinstance(result, RobotsFile) and result.status in REDIRECTS
+        return self.used == 0 and isinstance(result, RobotsFile) and result.status in REDIRECTS
 
     def file(self) -> RobotsFile | None:
         """What came of the errand, in the context of the origin; None where nobody can say what may be asked for."""
         result = self.errand.result
         if result is None or (isinstance(result, Refused) and result.outcome not in _NO_PLACE):
             return None
-        if isinstance(result, Refused) or self.used + len(self.errand.before) > MAX_REDIRECTS:
+        if isinstance(result, Refused) or self.redirects > MAX_REDIRECTS:
             now = timezone.now()
             return RobotsFile(host_id=self.host, origin=self.origin, status=self.status, asked_at=now)
         return RobotsFile(
@@ -145,7 +152,7 @@ class Errands:
         if errand is None:
             errand = self._by_url[away.url] = Errand(away.url, redirected)
             self._new.append(errand)
-        self._wishes[origin] = _Wish(host, origin, errand, away.used, away.status)
+        self._wishes[origin] = _Wish(host, origin, errand, away.status, used=away.used)
 
     def said(self, url: str) -> Said | None:
         """What a URL answered to another errand of the batch; None where it was not asked."""
@@ -158,7 +165,8 @@ class Errands:
         said = Said(answer.url, robots_read(host, origin, answer), location)
         self._said[errand.url] = said
         if is_robots_url(errand.url) and origin not in self._wishes:
-            self._wishes[origin] = _Wish(host, origin, errand, -len(errand.before), answer.status)
+            passed = len(errand.before)
+            self._wishes[origin] = _Wish(host, origin, errand, answer.status, passed=passed)
         return said
 
     def taken_new(self) -> list[Errand]:

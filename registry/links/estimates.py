@@ -65,17 +65,19 @@ def estimate(
     """
     if not len(alive):
         return None
+    clusters = _clusters(hosts)
 
     def of(holds: npt.NDArray[np.bool_]) -> Share:
-        return share(holds, hosts, weights, whole=whole)
+        return _share(holds, clusters, weights, whole=whole)
 
+    is_dead = of(dead)
     return Estimate(
         n=len(alive),
-        hosts=len(np.unique(hosts)),
+        hosts=int(clusters.max()) + 1,
         alive=of(alive),
-        dead=of(dead),
+        dead=is_dead,
         unknown=of(~alive & ~dead),
-        dead_at_least=of(dead).low,
+        dead_at_least=is_dead.low,
         dead_at_most=of(~alive).high,
     )
 
@@ -91,11 +93,26 @@ def share(
 
     `weights` and `whole` are those of `estimate`.
     """
+    return _share(holds, _clusters(hosts), weights, whole=whole)
+
+
+def _clusters(hosts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The hosts numbered from 0 without a gap."""
+    return np.unique(hosts, return_inverse=True)[1]
+
+
+def _share(
+    holds: npt.NDArray[np.bool_],
+    cluster: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64] | None,
+    *,
+    whole: bool,
+) -> Share:
+    """As `share`, of hosts that are numbered already: to number them takes longer than all the rest."""
     weights = np.ones(len(holds)) if weights is None else weights
     value = mean(holds, weights)
     if whole:
         return Share(value, value, value)
-    _, cluster = np.unique(hosts, return_inverse=True)
     count = int(cluster.max()) + 1
     if count < 2:
         return Share(value, 0.0, 1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from django.contrib.postgres.aggregates import ArrayAgg
 
@@ -21,8 +21,6 @@ from registry.links.models import PanelRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-
-    from registry.links.models import Link
 
     Key = tuple[str, bytes]  # kind of key, and the key
 
@@ -51,7 +49,19 @@ def excluded_rows(rows: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
     return {row for ask in hooks.rows_excluded for row in ask(rows)} if rows else set()
 
 
-def excluded_links(links: Collection[Link], recorded: Mapping[int, Collection[Key]]) -> set[int]:
+class Asked(Protocol):
+    """As much of a link as it takes to ask whether it must not be contacted: a `Link` is one."""
+
+    @property
+    def pk(self) -> int:
+        """Its primary key."""
+
+    @property
+    def url(self) -> str:
+        """As the row has it."""
+
+
+def excluded_links(links: Collection[Asked], recorded: Mapping[int, Collection[Key]]) -> set[int]:
     """Of these links, the primary keys of those that must not be contacted: by their URLs or by the rows that hold them.
 
     `recorded` are keys of what datasets recorded behind them, by primary key.

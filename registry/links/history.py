@@ -64,8 +64,8 @@ def partition_make(at: datetime) -> None:
 def observations_expire(now: datetime) -> list[str]:
     """Drop the months that lie more than LINKS_KEEP_MONTHS before this one; returns the names of what was dropped.
 
-    The newest month that anything was written in stands for this one where it is older: a clock that is ahead drops
-    nothing but months without observations.
+    As many months as these hold stay in any case, the newest that anything was written in: a clock that is ahead drops
+    nothing but months without observations, and one more for each month that it wrote in itself.
     """
     this = now.year * 12 + now.month
     with transaction.atomic(), connection.cursor() as cursor:
@@ -74,12 +74,12 @@ def observations_expire(now: datetime) -> list[str]:
         )
         found = [_PARTITION.fullmatch(name) for (name,) in cursor.fetchall()]
         months = {int(one[1]) * 12 + int(one[2]): one[0] for one in found if one}
-        written = {month for month, name in months.items() if _is_written(cursor, name)}
-        newest = min(this, max(written, default=this))
+        written = sorted(month for month, name in months.items() if _is_written(cursor, name))
+        kept = written[-settings.LINKS_KEEP_MONTHS - 1 :]
         old = [
             name
             for month, name in months.items()
-            if month < (newest if month in written else this) - settings.LINKS_KEEP_MONTHS
+            if month < this - settings.LINKS_KEEP_MONTHS and month not in kept
         ]
         for name in old:
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))

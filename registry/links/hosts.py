@@ -15,7 +15,9 @@ from registry.accounts.permissions import organisations_of
 from registry.datasets.selectors import version_list
 from registry.links.domains.models import Domain
 from registry.links.domains.selectors import may_go
+from registry.links.domains.takeovers import versions_doubted
 from registry.links.models import Host, Link, Panel, PanelRow
+from registry.links.selectors import panel_rows
 from registry.links.states import IS_ALIVE, IS_DEAD, KEEPS_TIME, SHOWN, LinkState, shown
 
 if TYPE_CHECKING:
@@ -100,8 +102,15 @@ def host_versions(user: Viewer, host: Host) -> list[HostInVersion]:
     for version, state, links in rows:
         counted.setdefault(version, dict.fromkeys(SHOWN, 0))[shown(state)] += links
     domain = Domain.objects.filter(domain_hosts__host=host).first()
+    if domain is None:
+        return [HostInVersion(version, counted[pk], "") for pk, version in versions.items() if pk in counted]
+    doubted = versions_doubted(list(counted))
     return [
-        HostInVersion(version, counted[pk], domain.name if domain and may_go(domain, version) else "")
+        HostInVersion(
+            version,
+            counted[pk],
+            domain.name if may_go(domain, version, is_doubted=pk in doubted) else "",
+        )
         for pk, version in versions.items()
         if pk in counted
     ]
@@ -125,6 +134,12 @@ def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
         )
         .order_by("-dead", "-failing", "-links", "host")
     )
+
+
+def hosts_count(user: Viewer, version: Version) -> int:
+    """How many `version_hosts` there are, without what is known of them."""
+    counted = panel_rows(user, version).aggregate(hosts=Count("link__host", distinct=True))
+    return int(counted["hosts"])
 
 
 def worst_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:

@@ -131,6 +131,15 @@ class Link(models.Model):
     due_at = models.DateTimeField(
         null=True, default=timezone.now, help_text="1970: somebody asked for it now"
     )
+    # Without an index: nobody looks for the links of one.
+    asked_by = models.ForeignKey(
+        "registry.Dataset",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="Whose members asked for it last and wait for it still: that dataset's budget pays",
+    )
 
     class Meta:
         constraints = [

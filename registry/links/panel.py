@@ -27,7 +27,7 @@ from registry.auditlog.services import audit_append
 from registry.datasets.models import Version, VersionStatus
 from registry.datasets.selectors import version_shards
 from registry.jobs.services import job_start
-from registry.lib.copying import insert_missing
+from registry.lib.copying import copying, insert_missing
 from registry.lib.errors import Refused
 from registry.links.content.recorded import recorded_hashes
 from registry.links.models import Host, Link, LinkPolicy, Panel, PanelRow
@@ -175,7 +175,7 @@ def _rows_keep(panel: Panel, rows: Sequence[tuple[Any, ...]]) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMPORARY TABLE panel_drawn ({_DRAWN}) ON COMMIT DROP")
-        with cursor.copy("COPY panel_drawn FROM STDIN") as copy:
+        with copying(sql.SQL("COPY panel_drawn FROM STDIN")) as copy:
             for row in rows:
                 copy.write_row(row)
         # In order, so that two panels that are drawn at a time wait for each other and not crosswise.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import Case, Count, OuterRef, Subquery, Value, When
 from django.utils import timezone
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
+    from django.db.models.expressions import Combinable
 
     from registry.datasets.models import Version, Viewer
     from registry.links.models import Link
@@ -74,19 +75,41 @@ def rows_shown(ids: Sequence[int]) -> list[PanelRow]:
     """
     if not ids:
         return []
-    rows = PanelRow.objects.filter(among_ids("id", ids)).exclude(link__state=LinkState.EXCLUDED)
-    told = with_takeovers(with_content(rows)).annotate(path=_path()).select_related("link__host")
+    told = _told(PanelRow.objects.filter(among_ids("id", ids))).select_related("link__host")
     found = {row.pk: row for row in told}
     links = [row.link for row in found.values()]
     out = excluded_links(links, recorded_keys(links))
     return [found[pk] for pk in ids if pk in found and found[pk].link_id not in out]
 
 
-def rows_in_turn(rows: QuerySet[PanelRow]) -> Iterator[PanelRow]:
-    """All of these rows that may be shown, by primary key; AT_ONCE of them in memory."""
+def rows_in_turn(
+    version: Version, rows: QuerySet[PanelRow], columns: Sequence[str | Combinable]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """What `columns` say of all of these rows of a version that may be shown, by primary key, at most AT_ONCE at a time.
+
+    Columns are fields, also of what a row leads to, whatever else `rows_shown` gives a row, and expressions. They are plain
+    values: to make objects of so many rows takes longer than to read them.
+    """
+    told = _told(PanelRow.objects.filter(panel=version.pk)).order_by("pk")
     ids = iter(ids_of(rows.order_by("pk")).iterator(chunk_size=AT_ONCE))
     while page := list(islice(ids, AT_ONCE)):
-        yield from rows_shown(page)
+        found = list(told.filter(among_ids("id", page)).values_list("link", "link__url", *columns))
+        links = [_Asked(link, url) for link, url, *_ in found]
+        out = excluded_links(links, recorded_keys(links))
+        yield [row[2:] for row in found if row[0] not in out]
+
+
+class _Asked(NamedTuple):
+    """As much of a link as it takes to ask whether it is excluded."""
+
+    pk: int
+    url: str
+
+
+def _told(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
+    """These rows with all that is told of them, but for those that are known to be excluded."""
+    may_be = rows.exclude(link__state=LinkState.EXCLUDED)
+    return with_takeovers(with_content(may_be)).annotate(path=_path())
 
 
 def ids_of(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow, int]:

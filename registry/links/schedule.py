@@ -9,33 +9,37 @@ dies leaves its leases behind: when they run out (`leases`), its links are hande
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from registry.lib.among import among_ids
+from registry.links.budgets import budgets_give_back, budgets_left, budgets_spend, day_of
 from registry.links.content.store import content_forget, content_record, recorded_keys, signatures_record
-from registry.links.due import LONGEST_WAIT, is_any_next, links_next, rested
+from registry.links.due import LONGEST_WAIT, links_next, rested
 from registry.links.exclusion import excluded_links
 from registry.links.history import observations_forget, observations_write
 from registry.links.leases import clock, lease_end, lease_free
-from registry.links.models import Host, Link, LinkPolicy
+from registry.links.models import Host, Link
 from registry.links.outcomes import Outcome
 from registry.links.robots import robots_record
 from registry.links.states import LinkState, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+    from datetime import date
 
     from django.db.models import QuerySet
 
+    from registry.datasets.models import Dataset
     from registry.links.content.models import OriginSignature
     from registry.links.content.states import Reading
     from registry.links.due import Chosen
@@ -53,13 +57,16 @@ NOW = datetime(1970, 1, 1, tzinfo=UTC)  # due since then: somebody asked for it,
 class Batch:
     """Links that one worker may ask for now, with their hosts, for as long as it renews `lease`.
 
-    `recorded` are the hashes that datasets recorded of the links' content, as keys that may be excluded. `held_since` is
-    when it was last renewed, by `leases.clock`; `lost` names hosts that another batch has by now.
+    `paid` says which dataset paid for each link, of its budget for `day`. `recorded` are the hashes that datasets recorded of
+    the links' content, as keys that may be excluded. `held_since` is when it was last renewed, by `leases.clock`; `lost` names
+    hosts that another batch has by now.
     """
 
     lease: uuid.UUID
     links: list[Link] = field(default_factory=list)
     hosts: dict[int, Host] = field(default_factory=dict)
+    paid: dict[int, uuid.UUID] = field(default_factory=dict)
+    day: date | None = None
     recorded: dict[int, set[Key]] = field(default_factory=dict)
     signatures: dict[tuple[int, str], OriginSignature] = field(default_factory=dict)
     robots: Robots = field(default_factory=dict)
@@ -86,6 +93,13 @@ def batch_claim(now: datetime | None = None) -> Batch | None:
     """
     now = now or timezone.now()
     while (batch := _claim(now)) is not None:
+        try:
+            _fill(batch, now)
+        except Exception:
+            with suppress(DatabaseError):  # gone with the database: then the leases run out
+                batch_release(batch)
+                links_give_back(batch, batch.paid)
+            raise
         if batch.links:
             return batch
         # All that was due first is excluded, and off the schedule now.
@@ -93,32 +107,45 @@ def batch_claim(now: datetime | None = None) -> Batch | None:
 
 
 def _claim(now: datetime) -> Batch | None:
-    """One attempt of `batch_claim`; the batch has no links where all are excluded that were looked at."""
+    """Lease the hosts of what comes next, and spend the budgets for it.
+
+    Claims of several workers come one after another, so that no two spend the same budget or the last free place: so no
+    more is done here than that.
+    """
+    day = day_of(now)
     with transaction.atomic():
-        # Claims of several workers come one after another, so that no two spend the same budget or the last free place:
-        # so no more is done here than that. Whoever dies before the rest has spent for links that come again.
-        left = _budgets(now, lock=True)
+        left = budgets_left(day, lock=True)
         if not left or _is_full(now):
             return None
         chosen = links_next(now, left)
-        batch = Batch(uuid.uuid4(), hosts=_hosts_lock(chosen, now))
+        batch = Batch(uuid.uuid4(), hosts=_hosts_free(chosen, now), day=day)
         if not batch.hosts:
             return None
-        pays = {one.link: one.dataset for one in chosen if one.host in batch.hosts}
-        _spend(pays.values(), now)
+        batch.paid = {one.link: one.dataset for one in chosen if one.host in batch.hosts}
+        budgets_spend(batch.paid.values(), day)
         leased = Host.objects.filter(among_ids("pk", batch.hosts))
         leased.update(lease=batch.lease, lease_until=lease_end())
-    with transaction.atomic():
-        links = _links_of(pays, now)
-        batch.recorded = recorded_keys(links)
-        batch.links = _exclude(links, batch.recorded)
-        unasked = batch.hosts.keys() - {link.host_id for link in batch.links}
-        if unasked:
+    return batch
+
+
+def _fill(batch: Batch, now: datetime) -> None:
+    """Give a batch its links. Those that are excluded by now are taken off the schedule; hosts without any other are let go."""
+    found = {link.pk: link for link in Link.objects.filter(among_ids("id", batch.paid), due_at__lte=now)}
+    links = [found[pk] for pk in batch.paid if pk in found]  # in their order
+    batch.recorded = recorded_keys(links)
+    out = excluded_links(links, batch.recorded)
+    batch.links = [link for link in links if link.pk not in out]
+    unasked = batch.hosts.keys() - {link.host_id for link in batch.links}
+    if out or unasked:
+        with transaction.atomic():
+            _hosts_lock(Q(lease=batch.lease))
+            Link.objects.filter(pk__in=out).update(**link_excluded())
+            content_forget(out)
+            observations_forget(out)
             Host.objects.filter(lease=batch.lease, pk__in=unasked).update(lease=None, lease_until=None)
             hosts_due(unasked)
-            batch.hosts = {pk: host for pk, host in batch.hosts.items() if pk not in unasked}
-        _unspend((pays[link] for link in pays.keys() - {link.pk for link in batch.links}), now)
-    return batch
+    batch.hosts = {pk: host for pk, host in batch.hosts.items() if pk not in unasked}
+    links_give_back(batch, batch.paid.keys() - {link.pk for link in batch.links})
 
 
 def hosts_take(batch: Batch, names: Collection[str], now: datetime | None = None) -> dict[str, Host]:
@@ -149,12 +176,7 @@ def batch_record(batch: Batch, attempts: Sequence[Attempt], *, waiting: Collecti
     `waiting` are links whose redirects led to a host that could not be asked: they are due again in WAIT.
     """
     with transaction.atomic():
-        held = set(
-            Host.objects.select_for_update()
-            .filter(lease=batch.lease)
-            .values_list("pk", flat=True)
-            .order_by("pk")
-        )
+        held = _hosts_lock(Q(lease=batch.lease))
         written = set(_links_update(batch.lease, attempts))
         by_month: dict[tuple[int, int], list[Attempt]] = defaultdict(list)
         for attempt in attempts:
@@ -172,11 +194,18 @@ def batch_record(batch: Batch, attempts: Sequence[Attempt], *, waiting: Collecti
         if batch.signatures:
             signatures_record(batch.signatures.values())
         robots_record(file for (host, _), file in batch.robots.items() if host in held)
-        Link.objects.filter(pk__in=waiting, host__in=held).update(due_at=timezone.now() + WAIT)
-        mine = [host for pk, host in batch.hosts.items() if pk in held]
-        _hosts_update(mine)
-        hosts_due(held - {host.pk for host in mine})
+        on_schedule = Link.objects.filter(pk__in=waiting, host__in=held, due_at__isnull=False)
+        on_schedule.update(due_at=timezone.now() + WAIT)
+        _hosts_update(host for pk, host in batch.hosts.items() if pk in held)
+    # Its time was over, or their hosts wanted rest.
+    links_give_back(batch, batch.paid.keys() - {a.link for a in attempts} - set(waiting))
     return len(written)
+
+
+def links_give_back(batch: Batch, links: Iterable[int]) -> None:
+    """Let these links of a batch, by primary key, cost no budget: nobody asked for them."""
+    if batch.day is not None:
+        budgets_give_back((batch.paid.pop(link) for link in list(links)), batch.day)
 
 
 _PACE = """
@@ -190,18 +219,22 @@ WHERE host.id = v.id
 """
 
 
-def _hosts_update(hosts: Sequence[Host]) -> None:
+def _hosts_update(hosts: Iterable[Host]) -> None:
     """Write when and how these hosts are to be asked from now on, and end their leases: in one statement for any number."""
+    hosts = list(hosts)
     pace = [[getattr(host, name) for host in hosts] for name in ("pk", "next_at", "delay", "fails")]
     with connection.cursor() as cursor:
         cursor.execute(_PACE, pace)
 
 
 def batch_release(batch: Batch) -> None:
-    """End the leases of a batch of which nothing is written: its links are due as they were, how its hosts are asked is kept."""
+    """End the leases of a batch of which nothing is written: its links are due as they were, how its hosts are asked is kept.
+
+    Its links cost their budgets all the same: some were asked, and a batch that fails each time must not go on all day.
+    """
     with transaction.atomic():
-        held = set(Host.objects.select_for_update().filter(lease=batch.lease).values_list("pk", flat=True))
-        _hosts_update([host for pk, host in batch.hosts.items() if pk in held])
+        held = _hosts_lock(Q(lease=batch.lease))
+        _hosts_update(host for pk, host in batch.hosts.items() if pk in held)
     # By itself: should these be what the batch failed for, the pauses are kept all the same.
     robots_record(file for (host, _), file in batch.robots.items() if host in held)
 
@@ -220,11 +253,15 @@ class Hurried(NamedTuple):
     recent: int
 
 
-def links_due_now(links: QuerySet[Link], now: datetime | None = None) -> Hurried:
-    """Let those of these links that are on the schedule come first, but for those that were checked a moment ago."""
-    recently = Q(checked_at__gt=(now or timezone.now()) - RECENTLY)
+def links_due_now(links: QuerySet[Link], *, asked_by: Dataset) -> Hurried:
+    """Let those of these links that are on the schedule come first, but for those that were checked a moment ago.
+
+    The dataset whose members asked pays for them, whoever else holds them, for as long as it may spend.
+    """
+    recently = Q(checked_at__gt=timezone.now() - RECENTLY)
     due = links.filter(due_at__isnull=False)
-    return Hurried(links_set(due.exclude(recently), due_at=NOW), due.filter(recently).count())
+    hurried = links_set(due.exclude(recently), due_at=NOW, asked_by=asked_by)
+    return Hurried(hurried, due.filter(recently).count())
 
 
 def links_set(links: QuerySet[Link], **fields: Any) -> int:
@@ -236,8 +273,8 @@ def links_set(links: QuerySet[Link], **fields: Any) -> int:
         hosts = set(links.order_by().values_list("host", flat=True))
         if not hosts:
             return 0
-        list(Host.objects.select_for_update().filter(pk__in=hosts).order_by("pk").values_list("pk"))
-        count = links.filter(host__in=hosts).update(**fields)
+        _hosts_lock(Q(among_ids("pk", hosts)))
+        count = links.filter(among_ids("host_id", hosts)).update(**fields)
         hosts_due(hosts)
     return count
 
@@ -245,8 +282,16 @@ def links_set(links: QuerySet[Link], **fields: Any) -> int:
 def hosts_due(hosts: Iterable[int]) -> None:
     """Let these hosts be due when the first of their links is."""
     if numbers := sorted(hosts):
-        with connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # By itself: a statement that had to wait for a host would know its links as they were before.
+            _hosts_lock(Q(among_ids("pk", numbers)))
             cursor.execute(_HOSTS_DUE, [numbers])
+
+
+def _hosts_lock(which: Q) -> set[int]:
+    """Lock these hosts, in the order in which everybody who waits for hosts locks them; returns their primary keys."""
+    hosts = Host.objects.select_for_update().filter(which).order_by("pk")
+    return set(hosts.values_list("pk", flat=True))
 
 
 # In words that let PostgreSQL take one entry of the index `link_schedule` for each host, however many links it has.
@@ -274,8 +319,8 @@ def is_anything_due(now: datetime | None = None) -> bool:
     now = now or timezone.now()
     if _is_full(now):
         return False
-    left = _budgets(now)
-    return bool(left) and is_any_next(now, left)
+    left = budgets_left(day_of(now))
+    return bool(left) and bool(links_next(now, left))
 
 
 def _is_full(now: datetime) -> bool:
@@ -287,21 +332,7 @@ def _is_full(now: datetime) -> bool:
     return of_links.values("lease").distinct().count() >= settings.LINKS_BATCHES
 
 
-def _budgets(now: datetime, *, lock: bool = False) -> dict[uuid.UUID, int]:
-    """How many links each dataset may still hand out today; those that are paused or spent are left out.
-
-    With `lock`, nobody else reads or changes them so until the transaction ends.
-    """
-    day = now.astimezone(UTC).date()
-    rows = LinkPolicy.objects.filter(paused_at=None).order_by("pk")
-    policies = (rows.select_for_update() if lock else rows).values_list(
-        "dataset", "daily_budget", "day", "spent"
-    )
-    left = {dataset: budget - (spent if on == day else 0) for dataset, budget, on, spent in policies}
-    return {dataset: links for dataset, links in left.items() if links > 0}
-
-
-def _hosts_lock(chosen: Iterable[Chosen], now: datetime) -> dict[int, Host]:
+def _hosts_free(chosen: Iterable[Chosen], now: datetime) -> dict[int, Host]:
     """The hosts of what was chosen that nobody took meanwhile, locked."""
     free = Host.objects.filter(
         among_ids("pk", {one.host for one in chosen}), lease_free(), rested(now), opted_out_at=None
@@ -310,22 +341,6 @@ def _hosts_lock(chosen: Iterable[Chosen], now: datetime) -> dict[int, Host]:
     for host in hosts.values():
         host.next_at = min(host.next_at, now)
     return hosts
-
-
-def _links_of(ids: Collection[int], now: datetime) -> list[Link]:
-    """These links, in their order, but those that are not due any more."""
-    found = {link.pk: link for link in Link.objects.filter(among_ids("id", ids), due_at__lte=now)}
-    return [found[pk] for pk in ids if pk in found]
-
-
-def _exclude(links: list[Link], recorded: dict[int, set[Key]]) -> list[Link]:
-    """Those that may be contacted; the others are marked as excluded, which takes them off the schedule."""
-    out = excluded_links(links, recorded)
-    if out:
-        Link.objects.filter(pk__in=out).update(**link_excluded())
-        content_forget(out)
-        observations_forget(out)
-    return [link for link in links if link.pk not in out]
 
 
 def link_excluded() -> dict[str, object]:
@@ -341,35 +356,19 @@ def link_excluded() -> dict[str, object]:
         "host_failures": 0,
         "failed_at": None,
         "checked_at": None,
+        "asked_by": None,
     }
-
-
-def _spend(paying: Iterable[uuid.UUID], now: datetime) -> None:
-    """Write what is spent, a link of each dataset as often as it is named."""
-    day = now.astimezone(UTC).date()
-    for dataset, count in Counter(paying).items():
-        LinkPolicy.objects.filter(dataset=dataset).update(
-            spent=Case(When(day=day, then=F("spent") + count), default=Value(count)), day=day
-        )
-
-
-def _unspend(paying: Iterable[uuid.UUID], now: datetime) -> None:
-    """Take back what was spent on links that are not handed out after all."""
-    for dataset, count in Counter(paying).items():
-        LinkPolicy.objects.filter(dataset=dataset, day=now.astimezone(UTC).date()).update(
-            spent=F("spent") - count
-        )
 
 
 _UPDATE = """
 UPDATE registry_link AS link
 SET state = v.state, outcome = v.outcome, status = v.status, target = v.target,
     opt_outs = string_to_array(v.opt_outs, ','), failures = v.failures, host_failures = v.host_failures,
-    failed_at = v.failed_at, checked_at = v.at, due_at = v.due_at
+    failed_at = v.failed_at, checked_at = v.at, due_at = v.due_at, asked_by_id = NULL
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::int[], %s::int[],
             %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
     AS v (id, state, outcome, status, target, opt_outs, failures, host_failures, failed_at, at, due_at)
-WHERE link.id = v.id
+WHERE link.id = v.id AND link.due_at IS NOT NULL
     AND EXISTS (SELECT 1 FROM registry_host AS host WHERE host.id = link.host_id AND host.lease = %s
         AND (host.opted_out_at IS NULL OR v.outcome IN ('opted_out', 'policy_no_fetch')))
 RETURNING link.id
@@ -377,7 +376,11 @@ RETURNING link.id
 
 
 def _links_update(lease: uuid.UUID, attempts: Sequence[Attempt]) -> list[int]:
-    """Write every attempt in one statement, of hosts that opted out only that; returns the ids of links still leased."""
+    """Write every attempt in one statement; returns the ids of the links of which it was written.
+
+    Not of links whose host is not leased any more, nor of what was taken off the schedule meanwhile, say because its domain
+    is gone; of hosts that opted out only that; of what is excluded no time, unless redirects led there (`services._review`).
+    """
     columns: list[list[Any]] = [
         [a.link for a in attempts],
         [a.standing.state.value for a in attempts],
@@ -388,7 +391,7 @@ def _links_update(lease: uuid.UUID, attempts: Sequence[Attempt]) -> list[int]:
         [a.standing.failures for a in attempts],
         [a.standing.host_failures for a in attempts],
         [a.standing.failed_at for a in attempts],
-        [a.at for a in attempts],
+        [a.at if a.seen.status or a.standing.state != LinkState.EXCLUDED else None for a in attempts],
         [a.standing.due_at for a in attempts],
     ]
     with connection.cursor() as cursor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Max, Min, Q
 
 from registry.accounts.models import Role
@@ -21,7 +22,7 @@ from registry.links.estimates import Estimate, estimate
 from registry.links.models import OUT_OF_USE, Panel, PanelRow
 from registry.links.schedule import NOW
 from registry.links.states import IS_ALIVE, IS_DEAD, KEEPS_TIME, SHOWN, LinkState, shown
-from registry.links.strata import NO_LIMIT, STRATA, panel_links
+from registry.links.strata import NO_LIMIT, STRATA, panel_links, stratum_place
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,22 +66,36 @@ def may_read_links(user: Viewer, version: Version) -> bool:
 
 
 def version_health(version: Version) -> Health | None:
-    """How the version's links stand; None without a panel that was drawn. Five queries for any size."""
+    """How the version's links stand; None without a panel that was drawn. Two queries for any size."""
     panel = Panel.objects.filter(version=version, drawn_at__isnull=False).first()
     if panel is None:
         return None
-    rows = PanelRow.objects.filter(panel=panel)
-    found = list(rows.values_list("link__state", "link__host", "link__host__name"))
-    links = panel_links(panel, [(host, name) for _, host, name in found])
-    states = [shown(state) for state, _, _ in found]
+    groups = list(
+        PanelRow.objects.filter(panel=panel)
+        .values_list("link__state", stratum_place("link__host__name"))
+        .annotate(
+            hosts=ArrayAgg("link__host"),
+            first=Min("link__checked_at"),
+            last=Max("link__checked_at"),
+            opted_out=Count("pk", filter=~Q(link__opt_outs=[])),
+            waiting=Count("pk", filter=Q(link__due_at=NOW)),
+        )
+        .order_by()
+    )
+    links = panel_links(panel, [(stratum, hosts) for _, stratum, hosts, *_ in groups])
+    place = {state.value: SHOWN.index(shown(state)) for state in LinkState}
     # A URL that leads to no host is a row that cannot be told.
-    states += [LinkState.UNVERIFIABLE] * panel.urls_unusable
-    of_state = {state: np.array([one is state for one in states], np.bool_) for state in SHOWN}
-    alive = np.array([state in IS_ALIVE for state in states], np.bool_)
-    dead = np.array([state in IS_DEAD for state in states], np.bool_)
-    known = Q(link__state__in=KEEPS_TIME)
-    times = rows.aggregate(
-        first=Min("link__checked_at", filter=known), last=Max("link__checked_at", filter=known)
+    places = np.repeat(
+        [*(place[state] for state, *_ in groups), SHOWN.index(LinkState.UNVERIFIABLE)],
+        [*(len(hosts) for _, _, hosts, *_ in groups), panel.urls_unusable],
+    )
+    of_state: dict[LinkState, npt.NDArray[np.bool_]] = {
+        state: places == number for number, state in enumerate(SHOWN)
+    }
+    alive, dead = (np.any([of_state[state] for state in states], axis=0) for states in (IS_ALIVE, IS_DEAD))
+    firsts, lasts = (
+        [group[column] for group in groups if group[0] in KEEPS_TIME and group[column] is not None]
+        for column in (3, 4)
     )
     return Health(
         panel=panel,
@@ -89,10 +104,10 @@ def version_health(version: Version) -> Health | None:
         estimate=estimate(alive, dead, links.hosts, links.weights, whole=links.is_whole),
         strata=_by_stratum(alive, dead, links),
         is_whole=links.is_whole,
-        opted_out=rows.exclude(link__opt_outs=[]).count(),
-        checked_first=times["first"],
-        checked_last=times["last"],
-        waiting=rows.filter(link__due_at=NOW).count(),
+        opted_out=sum(opted_out for *_, opted_out, _ in groups),
+        checked_first=min(firsts, default=None),
+        checked_last=max(lasts, default=None),
+        waiting=sum(waiting for *_, waiting in groups),
         vantage=settings.LINKS_VANTAGE,
     )
 
@@ -102,8 +117,8 @@ def _by_stratum(
 ) -> dict[Stratum, Estimate]:
     """The estimate of each kind of domain; a kind that the panel holds all links of is counted."""
     found = {}
-    for stratum in STRATA:
-        of = links.strata == stratum.value
+    for place, stratum in enumerate(STRATA):
+        of = links.strata == place
         whole = links.limits.get(stratum) == NO_LIMIT
         if (one := estimate(alive[of], dead[of], links.hosts[of], whole=whole)) is not None:
             found[stratum] = one

@@ -18,15 +18,15 @@ from registry.accounts.models import Role
 from registry.accounts.permissions import require_role
 from registry.auditlog.services import audit_append
 from registry.lib.errors import Refused
-from registry.links.checker import batch_check
+from registry.links.checker import NoResolverError, batch_check
 from registry.links.content.recorded import recorded_read
 from registry.links.content.selectors import content_consequence
 from registry.links.content.states import ContentChecks
 from registry.links.content.store import content_forget, content_forget_of, recorded_keys
 from registry.links.exclusion import excluded_links
-from registry.links.history import observations_expire, partitions_ahead
+from registry.links.history import observations_expire, partition_make, partitions_ahead
 from registry.links.models import OUT_OF_USE, Link, LinkPolicy, PanelRow
-from registry.links.schedule import batch_claim, batch_release, links_due_now, links_set
+from registry.links.schedule import batch_claim, batch_release, links_due_now, links_give_back, links_set
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def links_content(*, actor: User, dataset: Dataset, checks: ContentChecks, links
 def links_check_now(*, actor: User, version: Version) -> Hurried:
     """Let the links of a version's panel come first, but for those that were checked within the last hour.
 
-    Hosts are asked as politely as ever, and the day's budget holds. Excluded links stay so. Maintainer and up. Raises Refused.
+    Hosts are asked as politely as ever, and the day's budget holds: that of the version's dataset, also for links that others
+    hold too. Excluded links stay so. Maintainer and up. Raises Refused.
     """
     organisation = version.dataset.organisation
     require_role(actor, organisation, Role.MAINTAINER)
@@ -102,7 +103,7 @@ def links_check_now(*, actor: User, version: Version) -> Hurried:
         raise Refused(f"{version} is {version.get_status_display().lower()}: its links are not checked.")
     with transaction.atomic():
         rows = PanelRow.objects.filter(panel__version=version)
-        hurried = links_due_now(Link.objects.filter(pk__in=rows.values("link")))
+        hurried = links_due_now(Link.objects.filter(pk__in=rows.values("link")), asked_by=version.dataset)
         if not any(hurried):
             raise Refused(f"No link of {version} can be checked. Draw its panel first.")
         if hurried.links:
@@ -125,14 +126,17 @@ def worker_wake() -> None:
 
 def links_check() -> int:
     """Claim one batch, check it and write what was seen; returns how many links, 0 when nothing is due."""
+    partition_make(timezone.now())  # where that cannot be, nothing could be written: so nobody is asked
     batch = batch_claim()
     if batch is None:
         return 0
     try:
         return batch_check(batch)
-    except Exception:
+    except Exception as error:
         with suppress(DatabaseError):  # gone with the database: then the leases run out
             batch_release(batch)
+            if isinstance(error, NoResolverError):
+                links_give_back(batch, batch.paid)
         raise
 
 

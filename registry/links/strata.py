@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import models
+from django.db.models import Case, Q, When
 
 from expunge.keys import url_host
 from registry.links.estimates import mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -101,7 +102,7 @@ class PanelLinks:
     """
 
     hosts: npt.NDArray[np.int64]
-    strata: npt.NDArray[np.str_]
+    strata: Codes
     weights: npt.NDArray[np.float64]
     limits: Mapping[Stratum, int]
 
@@ -115,20 +116,37 @@ class PanelLinks:
         return mean(holds, self.weights) if len(holds) else 0.0
 
 
-def panel_links(panel: Panel, hosts: Sequence[tuple[int, str]]) -> PanelLinks:
-    """What a panel drew, from the id and the name of the host of each of its links.
+def panel_links(panel: Panel, hosts: Sequence[tuple[int, Sequence[int]]]) -> PanelLinks:
+    """What a panel drew, from links in groups: the place in STRATA of each group, and the id of the host of each of its links.
 
     What leads to no host comes behind the links, `panel.urls_unusable` of them: it shares its host with no other.
     """
     unusable = panel.urls_unusable
-    limits = panel_limits(panel, len(hosts) + unusable)
-    kinds = {name: stratum_of(name) for _, name in hosts}
-    strata = [kinds[name] for _, name in hosts] + [Stratum.NONE] * unusable
+    groups = [*hosts, (STRATA.index(Stratum.NONE), range(-unusable, 0))]
+    ids = [np.array(of_group, np.int64) for _, of_group in groups]
+    strata = np.repeat(np.array([place for place, _ in groups], np.uint8), list(map(len, ids)))
+    limits = panel_limits(panel, len(strata))
     return PanelLinks(
-        hosts=np.array([pk for pk, _ in hosts] + list(range(-unusable, 0)), np.int64),
-        strata=np.array([one.value for one in strata], np.str_),
+        hosts=np.concatenate(ids),
+        strata=strata,
         weights=link_weights(strata, limits),
         limits=limits,
+    )
+
+
+def stratum_place(name: str) -> Case:
+    """The place in STRATA of the kind of a host, by the field with its name: `stratum_of` where the database reads it."""
+    of_com = Q(**{f"{name}__endswith": ".com"}) & ~Q(**{name: ".com"})
+    shapes = (
+        (Stratum.COUNTRY, r".\.[A-Za-z]{2}\.?$"),
+        (Stratum.COM, r".\.com\.$"),
+        (Stratum.NONE, r"^[^.]*\.?$|^\.[^.]*\.?$|[.\]]\.$|\]$|\.[0-9]+\.?$"),
+    )
+    return Case(
+        When(of_com, then=STRATA.index(Stratum.COM)),
+        *(When(**{f"{name}__regex": shape}, then=STRATA.index(kind)) for kind, shape in shapes),
+        default=STRATA.index(Stratum.GENERIC),
+        output_field=models.IntegerField(),
     )
 
 
@@ -142,11 +160,10 @@ def panel_limits(panel: Panel, drawn: int) -> dict[Stratum, int]:
     return dict.fromkeys(STRATA, NO_LIMIT) if drawn < panel.size else {}
 
 
-def link_weights(strata: Collection[Stratum], limits: Mapping[Stratum, int]) -> npt.NDArray[np.float64]:
+def link_weights(strata: Codes, limits: Mapping[Stratum, int]) -> npt.NDArray[np.float64]:
     """How much each link counts for: 1 for those that were drawn least densely, 1/8 for those drawn eight times as densely.
 
     Where no limits are known all were drawn alike.
     """
     least = min(limits.values(), default=NO_LIMIT)
-    weight = {stratum: least / limits.get(stratum, least) for stratum in STRATA}
-    return np.array([weight[one] for one in strata], np.float64)
+    return np.array([least / limits.get(stratum, least) for stratum in STRATA], np.float64)[strata]

@@ -43,7 +43,7 @@ from registry.links.errands import Errand, Errands
 from registry.links.last_look import EXCLUDED, OPTED_OUT
 from registry.links.leases import LEASE_LOST, LeaseLostError
 from registry.links.models import MAX_DELAY
-from registry.links.outcomes import seen
+from registry.links.outcomes import Outcome, opt_outs, seen
 from registry.links.states import ALIVE, MOVED
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from registry.links.content.states import Reading
     from registry.links.models import Host, Link
+    from registry.links.outcomes import Seen
     from registry.links.robots import Robots
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Walk:
     reading: Reading | None = None  # of its content, where that is asked for
     at: datetime | None = None
     cookies: bool = False  # whether an answer on the way wanted to be known by one
+    opt_outs: set[str] = field(default_factory=set)  # that answers on the way declared
 
     def __str__(self) -> str:
         """Of what a log may speak: no URL is in it."""
@@ -106,6 +108,7 @@ class Walk:
         location = None
         if isinstance(result, Response) and result.status in _REDIRECTS:
             self.cookies |= bool(result.headers.get("set-cookie"))
+            self.opt_outs.update(opt_outs(result.headers))
             location = result.headers.get("location")
         if location is None or not isinstance(result, Response):
             self.result = replace(result, hops=tuple(self.hops))
@@ -124,6 +127,12 @@ class Walk:
             return False
         self.url = onward
         return True
+
+    def with_opt_outs(self, one: Seen) -> Seen:
+        """What was seen in the end, with what answers on the way objected to; of what is excluded nothing is kept."""
+        if not self.opt_outs or one.outcome is Outcome.POLICY_NO_FETCH:
+            return one
+        return replace(one, opt_outs=tuple(sorted(self.opt_outs.union(one.opt_outs))))
 
 
 def policy() -> Policy:
@@ -185,6 +194,7 @@ class Turn:
         self._round = shared
         self._origins = robots.Origins(host, shared.files, self.request, _redirected, shared.errands)
         self._silences = 0
+        self._is_last = False  # whether the walk that is asked for is the last of the turn
         self._failed: Refused | None = None  # why no link of the host can be reached
 
     async def ask(self, walks: Sequence[Walk | Errand]) -> list[Walk | Errand]:
@@ -197,6 +207,7 @@ class Turn:
         """
         onward: list[Walk | Errand] = []
         for place, walk in enumerate(walks):
+            self._is_last = place + 1 == len(walks)
             if self._host.opted_out_at:
                 walk.step(_OPTED_OUT)
                 continue
@@ -249,7 +260,9 @@ class Turn:
         if _wants_get(result):
             if self._host.next_at > self._ends:
                 return False  # HEAD alone proved nothing
-            result = await self.request(Request(walk.url, headers=_ONE_BYTE, limits=_LIMITS))
+            result = await self.request(
+                Request(walk.url, headers=_ONE_BYTE, limits=_LIMITS, keeps=not self._is_last)
+            )
         if walk.step(result):
             return True
         await self._read(walk, rules)
@@ -260,7 +273,7 @@ class Turn:
         plan = self._contents.plans.get(walk.link.pk) if self._contents else None
         if self._contents is None or plan is None or walk.result is None:
             return
-        one = seen(walk.link.url, walk.result)
+        one = walk.with_opt_outs(seen(walk.link.url, walk.result))
         if one.outcome not in ALIVE | MOVED:
             return
         if one.opt_outs:

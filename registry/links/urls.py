@@ -9,6 +9,7 @@ from registry.links.api import acts, figures, hosts, rows
 from registry.links.distributions import api as distributions_api
 from registry.links.distributions import views as distributions_views
 from registry.links.domains import api as domains_api
+from registry.links.domains import views as domain_views
 from registry.links.opt_outs import views as opt_out_views
 
 _LINKS = "datasets/<slug:slug>/versions/<str:name>/links/"
@@ -23,6 +24,7 @@ urlpatterns = [
     path(f"{_LINKS}progress/", views.links_progress, name="links_progress"),
     path(f"{_LINKS}pause/", views.links_pause, name="links_pause"),
     path(f"{_LINKS}resume/", views.links_resume, name="links_resume"),
+    path(f"{_LINKS}domains/", domain_views.version_link_domains, name="version_link_domains"),
     path(f"{_LINKS}hosts/", host_views.version_link_hosts, name="version_link_hosts"),
     path(f"{_LINKS}rows/", link_views.version_link_rows, name="version_link_rows"),
     path(f"{_LINKS}rows/<int:link>/", link_views.link_detail, name="link_detail"),
@@ -69,6 +71,7 @@ api_urlpatterns = [
     path(f"{_LINKS}draw/", acts.PanelDraw.as_view(), name="api-panel-draw"),
     path(f"{_LINKS}check/", acts.LinksCheckNow.as_view(), name="api-links-check-now"),
     path(f"{_LINKS}content/", acts.LinksContent.as_view(), name="api-links-content"),
+    path(f"{_LINKS}budget/", acts.LinksBudget.as_view(), name="api-links-budget"),
     path(f"{_LINKS}pause/", acts.LinksPause.as_view(), name="api-links-pause"),
     path(f"{_LINKS}resume/", acts.LinksResume.as_view(), name="api-links-resume"),
 ]

@@ -12,13 +12,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from registry.accounts.models import Role
 from registry.accounts.permissions import has_role
+from registry.hooks import hooks
 from registry.jobs.models import Job
 from registry.jobs.services import ALIVE
 from registry.jobs.views import STOP_POLLING
 from registry.lib.errors import Refused
 from registry.lib.form_page import form_page
+from registry.lib.words import counted
 from registry.links import panel, services
-from registry.links.checking import version_checking
+from registry.links.checking import links_to_hurry, version_checking
 from registry.links.comparison import panel_against, panels_comparable, versions_compare
 from registry.links.content import recorded
 from registry.links.content.selectors import content_consequence, version_content
@@ -26,21 +28,25 @@ from registry.links.content.states import ContentChecks, ContentState
 from registry.links.domains.page import domains_context
 from registry.links.forms import BudgetForm, ContentForm, PanelForm
 from registry.links.hosts import worst_hosts
-from registry.links.models import LinkPolicy
+from registry.links.models import LinkPolicy, Panel
 from registry.links.pages import links_asked, version_asked, version_crumbs
 from registry.links.selectors import links_found, version_health
 from registry.links.states import LinkState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from django.http import HttpRequest, HttpResponse
 
     from registry.accounts.requests import SignedIn
-    from registry.datasets.models import Version
+    from registry.datasets.models import Dataset, Version, Viewer
+    from registry.hooks import WorkedOn
+    from registry.links.schedule import Hurried
     from registry.links.selectors import Health
 
 WORST_HOSTS = 10  # of the page; another page has all
+WATCHED = 10  # versions that a dataset's page names
 MEANINGS = {
     LinkState.ALIVE: "good",
     LinkState.MOVED: "good",
@@ -108,7 +114,7 @@ def links_budget(request: SignedIn, slug: str, name: str) -> HttpResponse:
         budget = form.cleaned_data["daily_budget"]
         services.links_budget(actor=request.user, dataset=version.dataset, daily_budget=budget)
         messages.success(request, f"At most {budget:,} links a day are checked from now on.")
-        return _back(version)
+        return _back(request, version)
 
     context = _context(request, version) | {"budget_form": form}
     return form_page(request, "registry/links/version_links.html", form, act, **context)
@@ -125,7 +131,7 @@ def links_content(request: SignedIn, slug: str, name: str) -> HttpResponse:
         checks, links = ContentChecks(form.cleaned_data["content"]), form.cleaned_data["links"]
         services.links_content(actor=request.user, dataset=version.dataset, checks=checks, links=links)
         messages.success(request, f"From now on: {checks.label.lower()}.")
-        return _back(version)
+        return _back(request, version)
 
     context = _context(request, version) | {"content_form": form}
     return form_page(request, "registry/links/version_links.html", form, act, **context)
@@ -141,11 +147,8 @@ def links_check_now(request: SignedIn, slug: str, name: str) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = f"{hurried.links:,} links come first now. Each host is asked as politely as ever."
-        if hurried.recent:
-            said += f" {hurried.recent:,} were checked within the last hour, and are not asked again yet."
-        messages.success(request, said)
-    return _back(version)
+        messages.success(request, _hurried_said(hurried))
+    return _back(request, version)
 
 
 @login_required
@@ -155,7 +158,7 @@ def links_pause(request: SignedIn, slug: str, name: str) -> HttpResponse:
     version = version_asked(request, slug, name)
     services.links_pause(actor=request.user, dataset=version.dataset)
     messages.success(request, "Paused. What is under way ends within five minutes; nothing is lost.")
-    return _back(version)
+    return _back(request, version)
 
 
 @login_required
@@ -165,7 +168,7 @@ def links_resume(request: SignedIn, slug: str, name: str) -> HttpResponse:
     version = version_asked(request, slug, name)
     services.links_resume(actor=request.user, dataset=version.dataset)
     messages.success(request, "Links are checked again, the longest due first.")
-    return _back(version)
+    return _back(request, version)
 
 
 @require_safe
@@ -178,7 +181,41 @@ def links_progress(request: SignedIn, slug: str, name: str) -> HttpResponse:
     return render(request, "components/_progress.html", context, status=status)
 
 
-def _back(version: Version) -> HttpResponse:
+def dataset_links_context(user: Viewer, dataset: Dataset) -> dict[str, Any]:
+    """The context of the fragment `_dataset_links.html` on a dataset's page: versions whose links are checked, the newest first.
+
+    For members how far the checks of the newest one are, and for maintainers what they may do about them.
+    """
+    panels = Panel.objects.visible_to(user).filter(version__dataset=dataset, drawn_at__isnull=False)
+    newest = panels.select_related("version").order_by("-version__dated", "-version__created_at")
+    watched = [panel.version for panel in newest[:WATCHED]]
+    if not watched:
+        return {"watched": []}
+    is_member = has_role(user, dataset.organisation, Role.STAFF)
+    may_write = has_role(user, dataset.organisation, Role.MAINTAINER)
+    return {
+        "watched": watched,
+        "policy": LinkPolicy.objects.filter(dataset=dataset).first(),
+        "progress": _progress(watched[0]) if is_member else None,
+        "may_check": may_write,
+        "to_hurry": links_to_hurry(watched[0]) if may_write else 0,
+    }
+
+
+def _hurried_said(hurried: Hurried) -> str:
+    """What came of asking for checks now, in words."""
+    come = counted(hurried.links, "link comes", "links come")
+    if not hurried.links:
+        return "No link can be asked for now: each was checked within the last hour."
+    left = counted(hurried.recent, "was", "were") + " checked within the last hour, and"
+    more = f" {left} {'is' if hurried.recent == 1 else 'are'} not asked again yet." if hurried.recent else ""
+    return f"{come} first now. Each host is asked as politely as ever.{more}"
+
+
+def _back(request: HttpRequest, version: Version) -> HttpResponse:
+    """To the page from which an act was sent: that of the dataset says so, else it is that of the version's links."""
+    if request.POST.get("page") == "dataset":
+        return redirect(f"{reverse('dataset_detail', args=[version.dataset.slug])}#links")
     return redirect("version_links", version.dataset.slug, version.name)
 
 
@@ -188,7 +225,7 @@ def _progress(version: Version) -> dict[str, Any]:
     address = reverse("links_progress", args=[version.dataset.slug, version.name])
     return {
         "ident": "checking-progress",
-        "title": "Checking links",
+        "title": f"Checking the links of {version.name}",
         "done": it.done,
         "total": it.links,
         "unit": "link",
@@ -211,7 +248,7 @@ def _content(
         "content_states": [
             (
                 state.label,
-                CONTENT_MEANINGS.get(state, "neutral"),
+                CONTENT_MEANINGS.get(state, "neutral") if content.counts[state] else "neutral",
                 text,
                 content.counts[state],
                 content.shares[state],
@@ -250,7 +287,8 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
         "hosts": worst_hosts(request.user, version)[:WORST_HOSTS] if is_member else [],
         **domains_context(request.user, version, is_member=is_member),
         "progress": _progress(version) if is_member and health else None,
-        "found": links_found(version) if is_member else {},
+        "to_hurry": links_to_hurry(version) if may_write and health else 0,
+        "findings": _findings(version) if is_member else [],
         "job": jobs.get(panel.KIND),
         "recorded_job": jobs.get(recorded.KIND),
         **_content(version, health, policy, may_write=may_write),
@@ -259,11 +297,37 @@ def _context(request: HttpRequest, version: Version) -> dict[str, Any]:
     }
 
 
+def _findings(version: Version) -> list[dict[str, Any]]:
+    """For members: what the checks found that a case can be about, the cases that are, and about how many links none is."""
+    found = links_found(version)
+    cases: dict[str, Sequence[WorkedOn]] = {}
+    for ask in hooks.links_worked_on:
+        cases |= ask(version)
+    return [
+        {
+            "finding": finding,
+            "count": count,
+            "noun": f"{finding} link",
+            "cases": cases.get(finding, []),
+            "others": max(0, count - (named := sum(case.items for case in cases.get(finding, [])))),
+            "others_noun": f"other {finding} link" if named else f"{finding} link",
+        }
+        for finding, count in found.items()
+        if count
+    ]
+
+
 def _states(health: Health | None) -> list[tuple[str, str, str, int, float]]:
     """For each state its name, its meaning, its definition, how many links of the panel are in it, and what share of all."""
     if health is None:
         return []
     return [
-        (state.label, MEANINGS.get(state, "neutral"), text, health.counts[state], health.shares[state])
+        (
+            state.label,
+            MEANINGS.get(state, "neutral") if health.counts[state] else "neutral",
+            text,
+            health.counts[state],
+            health.shares[state],
+        )
         for state, text in DEFINITIONS.items()
     ]

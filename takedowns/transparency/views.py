@@ -13,6 +13,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from registry.accounts.models import Role
+from registry.accounts.permissions import organisations_of
 from registry.auditlog.selectors import audit_timeline
 from registry.datasets.filters import DatasetFilter
 from registry.datasets.key_index import index_coverage
@@ -23,6 +25,7 @@ from registry.jobs.services import ALIVE
 from registry.lib.pagination import page_of
 from registry.links.distributions.views import distributions_context
 from registry.links.selectors import may_read_links
+from registry.links.views import dataset_links_context
 from takedowns.lookup.selectors import standings
 from takedowns.releases.files import release_files, shards_by_path
 from takedowns.releases.forms import BuildForm
@@ -67,7 +70,12 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "takedowns/transparency/dataset_list.html",
-        {"page": page, "rows": dataset_rows(list(page)), "filtered": bool(request.GET.get("q"))},
+        {
+            "page": page,
+            "rows": dataset_rows(list(page)),
+            "filtered": bool(request.GET.get("q")),
+            "may_create": organisations_of(request.user, Role.MAINTAINER).exists(),
+        },
     )
 
 
@@ -89,6 +97,7 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "drawing": drawing,
             "advisories": page_of(request, advisories, param="advisories"),
             "may_write": may_release(request.user, dataset),
+            **dataset_links_context(request.user, dataset),
             **distributions_context(request.user, dataset),
             "crumbs": [("Datasets", reverse("dataset_list"))],
         },

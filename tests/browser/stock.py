@@ -120,6 +120,12 @@ def make_stock(setting: Setting, release: Release) -> Stock:
         "version to register": of_dataset("version_create"),
         "draft": of_dataset("version_detail", draft.name),
         "links of a draft": of_dataset("version_links", draft.name),
+        "domains of links": reverse("version_link_domains", args=[watched.dataset.slug, watched.name]),
+        "domains of links without a match": reverse(
+            "version_link_domains", args=[watched.dataset.slug, watched.name]
+        )
+        + "?q=zzz",
+        "dataset whose links are checked": reverse("dataset_detail", args=[watched.dataset.slug]),
         "hosts of links": reverse("version_link_hosts", args=[watched.dataset.slug, watched.name]),
         "hosts of links without a match": reverse(
             "version_link_hosts", args=[watched.dataset.slug, watched.name]

@@ -147,6 +147,49 @@ def test_folders_that_cannot_work_are_found(tmp_path: Path) -> None:
     assert findings({**base, "IMPORT_ROOTS": str(tmp_path)}) == {"registry.E009"}
 
 
+def test_a_broker_that_is_none_of_ours_and_a_list_of_registries_that_is_not_there_are_found(
+    tmp_path: Path,
+) -> None:
+    base = {**PRODUCTION, "VAR_DIR": str(tmp_path)}
+    assert findings({**base, "BROKER_URL": "amqp://broker.example.org"}) == {"registry.E003"}
+    assert findings({**base, "BROKER_URL": "valkey://broker.example.org/0"}) == {"registry.E003"}
+    assert findings({**base, "RDAP_BOOTSTRAP": str(tmp_path / "absent.json")}) == {"registry.E012"}
+    (tmp_path / "dns.json").write_text("{}")
+    assert findings({**base, "RDAP_BOOTSTRAP": str(tmp_path / "dns.json")}) == set()
+    assert findings({**base, "RDAP_BOOTSTRAP": ""}) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LINKS_CONTACT", "write to us", "e-mail address"),
+        ("ADVISORY_PREFIX", "exp", "capital letters"),
+        ("LINKS_LEASE_SECONDS", "10", "80"),
+        ("LINKS_TEST_TARGETS", "127.0.0.1:8099", "unset it in production"),
+    ],
+)
+def test_a_command_says_in_one_line_which_setting_makes_no_sense(name: str, value: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        cwd=ROOT,
+        env={"PATH": os.defpath, **PRODUCTION, name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert name in done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_beat_keeps_its_own_file_where_the_site_writes(tmp_path: Path) -> None:
+    expression = "s.CELERY_BEAT_SCHEDULE_FILENAME"
+    assert settings({"VAR_DIR": str(tmp_path)}, expression) == str(tmp_path / "beat-schedule")
+
+
 def test_whom_owners_of_sites_write_to_is_an_address_that_a_page_may_lead_to() -> None:
     for contact in ("links@example.org", "https://example.org/contact", ""):
         assert settings({**PRODUCTION, "LINKS_CONTACT": contact}, "s.LINKS_CONTACT") == contact

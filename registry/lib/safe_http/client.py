@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from registry.lib.safe_http.crowds import CROWDED
 from registry.lib.safe_http.policy import Policy
-from registry.lib.safe_http.resolver import LOOKUP_SECONDS, Resolver
+from registry.lib.safe_http.resolver import Resolver
 from registry.lib.safe_http.results import (
     Headers,
     Hop,
@@ -78,6 +78,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._slots = Slots(self._concurrency)
         self._resolver = Resolver(self._policy.name_servers)
+        self._lookup_seconds = self._resolver.longest(self._concurrency)
         self._transfers = Transfers(self._policy, pool_size=_POOL * self._concurrency)
         return self
 
@@ -223,7 +224,7 @@ class Client:
         """The addresses of a name, not yet judged. Raises Stop."""
         left = self._left(deadline)
         try:  # a lookup has a limit of its own, so mostly none is needed here
-            async with asyncio.timeout(left) if left < LOOKUP_SECONDS else nullcontext():
+            async with asyncio.timeout(left) if left < self._lookup_seconds else nullcontext():
                 return await self._resolver.addresses(host)
         except TimeoutError:
             raise Stop(Outcome.DNS_FAILURE, "dns_timeout") from None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry.lib.safe_http.policy import Policy
-    from registry.lib.safe_http.results import Limits, Method
+    from registry.lib.safe_http.results import Limits, Method, Request
     from registry.lib.safe_http.urls import Target
 
 _POOL_SECONDS = 300  # no longer than an answer of the name servers is believed
@@ -69,6 +69,7 @@ class Handle:
         "fault",
         "head_left",
         "header_lines",
+        "keeps",
         "limits",
         "lines",
         "method",
@@ -77,7 +78,6 @@ class Handle:
         "overflow",
         "port",
         "repeats",
-        "size",
         "strayed",
     )  # fmt: skip
 
@@ -90,6 +90,7 @@ class Handle:
         self.curl = pycurl.Curl()
         self.opened = opened
         self.header_lines: list[str] | None = None
+        self.keeps = True
         self.milliseconds = 0
         self.limits: Limits | None = None
         self.method = method
@@ -131,10 +132,11 @@ class Handle:
             option(pycurl.HTTPGET, 1)
 
     def prepare(
-        self, target: Target, address: str, *, lines: list[str], body: bytes, limits: Limits, seconds: float
+        self, target: Target, address: str, *, request: Request, lines: list[str], seconds: float
     ) -> None:
         """Set what this request asks for, as far as it is not what the last one asked for."""
         option = self.curl.setopt
+        limits = request.limits
         self.address = address
         self.port = target.port
         self.head_left = limits.header_bytes
@@ -154,14 +156,16 @@ class Handle:
             option(pycurl.LOW_SPEED_LIMIT, limits.slow_bytes)
             option(pycurl.LOW_SPEED_TIME, limits.slow_seconds)
             self.limits = limits
+        if request.keeps is not self.keeps:
+            option(pycurl.FORBID_REUSE, not request.keeps)
+            self.keeps = request.keeps
         if self.method == "POST":
-            option(pycurl.POSTFIELDS, body)
+            option(pycurl.POSTFIELDS, request.body)
 
     def forget(self) -> None:
         """Let go of what the last request gathered."""
         self.lines: list[bytes] = []
-        self.body: list[bytes] = []
-        self.size = 0
+        self.body = bytearray()  # a list of what comes would be one of millions, if by single bytes
         self.connected = False
         self.cut = False
         self.overflow = False
@@ -208,14 +212,12 @@ class Handle:
         return None
 
     def _on_body(self, data: bytes) -> int | None:
-        room = self.body_limit - self.size
+        room = self.body_limit - len(self.body)
         if len(data) > room:
-            self.body.append(data[:room])
-            self.size = self.body_limit
+            self.body += data[:room]
             self.cut = True
             return -1  # ends the transfer and the connection
-        self.body.append(data)
-        self.size += len(data)
+        self.body += data
         return None
 
     def answer(self, error: int) -> Answer:
@@ -227,7 +229,7 @@ class Handle:
         if error and not (self.cut and error == pycurl.E_WRITE_ERROR):
             raise self._failure(error)
         return Answer(
-            self.curl.getinfo(pycurl.RESPONSE_CODE), _last_head(self.lines), b"".join(self.body), self.cut
+            self.curl.getinfo(pycurl.RESPONSE_CODE), _last_head(self.lines), bytes(self.body), self.cut
         )
 
     def _failure(self, error: int) -> Stop:

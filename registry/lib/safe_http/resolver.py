@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING
 
 import pycares
@@ -43,6 +45,7 @@ _FLAGS = (
     | pycares.ARES_FLAG_EDNS
 )
 _DNS_ONLY = "b"  # no /etc/hosts
+_MAKINGS = 10  # of a channel until it is one that works
 # c-ares would sort the answers by connecting a UDP socket to each of them, before they are judged. pycares has no name
 # for this flag of ares_getaddrinfo.
 _NO_SORT = 1 << 7
@@ -65,19 +68,24 @@ class Resolver:
         self._known: dict[str, tuple[float, Addresses]] = {}
         self._asking: dict[str, asyncio.Task[Addresses]] = {}
         self._slots = Slots(IN_FLIGHT)
-        # c-ares remembers answers too, for up to an hour, and cannot be told otherwise: so a channel is used for
-        # CACHE_SECONDS. The one before it is kept until its last questions are over.
+        # c-ares remembers answers too, for up to an hour and however many, and cannot be told otherwise: so a channel is
+        # used for CACHE_SECONDS and CACHE_NAMES. Those before it are kept until their last questions are over.
         self._channels: list[_Channel] = []
         self._channel_until = 0.0
+        self._closed = False
 
     async def close(self) -> None:
-        """End all lookups."""
+        """End all lookups, also those that somebody asks for afterwards: whoever waits is cancelled."""
+        self._closed = True
         for task in self._asking.values():
             task.cancel()
         for channel in self._channels:
             channel.close()
-        self._channels.clear()
-        self._channel_until = 0.0
+
+    @staticmethod
+    def longest(lookups: int) -> float:
+        """How many seconds the last of so many lookups may take, which wait for each other."""
+        return LOOKUP_SECONDS * ceil(lookups / IN_FLIGHT)
 
     def known(self, host: str) -> Addresses | None:
         """Return the addresses of `host` if they are remembered."""
@@ -89,8 +97,8 @@ class Resolver:
     async def addresses(self, host: str) -> Addresses:
         """Return the addresses of `host` (lower-case ASCII), IPv4 first, each in its canonical form.
 
-        Raises Stop with `dns_nxdomain`, `dns_nodata` or `dns_failure`. Whoever asks for a name that is already being
-        asked for waits for the same answer.
+        Raises Stop with `dns_nxdomain`, `dns_nodata` or `dns_failure`, and OSError when this process cannot open another
+        socket. Whoever asks for a name that is already being asked for waits for the same answer.
         """
         known = self.known(host)
         if known is not None:
@@ -99,9 +107,14 @@ class Resolver:
         if task is None:
             task = asyncio.create_task(self._ask(host))
             self._asking[host] = task
-            task.add_done_callback(lambda _: self._asking.pop(host, None))
+            task.add_done_callback(partial(self._asked, host))
         # One waiter's cancellation must not take the answer from the others.
         return await asyncio.shield(task)
+
+    def _asked(self, host: str, task: asyncio.Task[Addresses]) -> None:
+        self._asking.pop(host, None)
+        if not task.cancelled():
+            task.exception()  # where all who waited gave up, asyncio would log it as one that nobody looked at
 
     async def _ask(self, host: str) -> Addresses:
         if not self._slots.takes():
@@ -113,6 +126,8 @@ class Resolver:
             raise Stop(Outcome.DNS_FAILURE, "dns_timeout") from None
         except pycares.AresError as error:
             number = error.args[0]
+            if number not in _OUTCOMES:
+                socket.socket().close()  # raises OSError where that is why
             outcome = _OUTCOMES.get(number, Outcome.DNS_FAILURE)
             name = str(pycares.errno.errorcode.get(number, number)).removeprefix("ARES_E").lower()
             raise Stop(outcome, f"dns_{name}") from None
@@ -141,31 +156,48 @@ class Resolver:
         self._known[host] = time.monotonic() + seconds, addresses
 
     def _channel(self) -> _Channel:
+        if self._closed:
+            raise asyncio.CancelledError
         now = time.monotonic()
-        if now >= self._channel_until:
-            self._channel_until = now + CACHE_SECONDS
-            retired, self._channels = self._channels[:-1], self._channels[-1:]
+        if now >= self._channel_until or self._channels[-1].asked >= CACHE_NAMES:
             self._channels.append(_Channel(self._name_servers))
-            for channel in retired:
-                channel.close()
+            self._channel_until = now + CACHE_SECONDS
+            for channel in self._channels[:-1]:
+                if not channel.waiting:
+                    channel.close()
+                    self._channels.remove(channel)
         return self._channels[-1]
 
 
 class _Channel:
-    """A channel of c-ares whose sockets the event loop watches."""
+    """A channel of c-ares whose sockets the event loop watches; it counts its lookups and knows those not yet answered."""
 
     def __init__(self, name_servers: Sequence[str]) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: set[int] = set()
-        self._cares = pycares.Channel(
-            servers=name_servers or None,
-            timeout=_TRY_SECONDS,
-            tries=_TRIES,
-            flags=_FLAGS,
-            lookups=_DNS_ONLY,
-            sock_state_cb=self._watch,
+        self.asked = 0
+        self.waiting: set[asyncio.Future[pycares.AddrInfoResult]] = set()
+        # pycares frees the memory with `lookups` before c-ares copies it. Nearly always it is still as it was.
+        for _ in range(_MAKINGS):
+            self._cares = pycares.Channel(
+                servers=name_servers or None,
+                timeout=_TRY_SECONDS,
+                tries=_TRIES,
+                flags=_FLAGS,
+                lookups=_DNS_ONLY,
+                sock_state_cb=self._watch,
+            )
+            if self._asks_servers():
+                break
+
+    def _asks_servers(self) -> bool:
+        """Whether it looks names up at all. It is tried by what is no name, for which nobody is asked."""
+        said: list[int | None] = []
+        self._cares.getaddrinfo(
+            "a..b.", None, family=socket.AF_UNSPEC, callback=lambda _, error: said.append(error)
         )
+        return said != [pycares.errno.ARES_ECONNREFUSED]
 
     def close(self) -> None:
         """End all lookups."""
@@ -181,6 +213,7 @@ class _Channel:
         answer: asyncio.Future[pycares.AddrInfoResult] = self._loop.create_future()
 
         def take(found: pycares.AddrInfoResult | None, error: int | None) -> None:
+            self.waiting.discard(answer)
             if answer.done():  # given up
                 return
             if found is None or error is not None:
@@ -188,6 +221,8 @@ class _Channel:
             else:
                 answer.set_result(found)
 
+        self.asked += 1
+        self.waiting.add(answer)
         try:
             self._cares.getaddrinfo(
                 f"{host}.",

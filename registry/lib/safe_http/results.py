@@ -85,6 +85,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     limits: Limits = DEFAULT_LIMITS
+    keeps: bool = True  # whether the connection waits for another request to that host, or is closed at once
     # As they are sent, from what was checked: whoever changes his mapping afterwards changes nothing here.
     lines: list[str] = field(init=False, repr=False, compare=False)
 

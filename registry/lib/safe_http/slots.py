@@ -30,15 +30,13 @@ class Slots:
         try:
             await mine
         except asyncio.CancelledError:
-            if mine.cancelled():
-                self._waiting.remove(mine)
-            else:  # it was ours already
+            if not mine.cancelled():  # it was ours already; else `leave` passes it over
                 self.leave()
             raise
 
     def leave(self) -> None:
         """Hand a slot to whoever waits longest, or keep it free."""
-        while self._waiting:
+        while self._waiting and self._free >= 0:  # fewer are free after `overdraw`, until this takes it back
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)

@@ -86,13 +86,13 @@ class Transfers:
         """Ask `target` at `address`, which was judged, sending header `lines`; `seconds` is what is left of the whole time.
 
         The handle's `done` then has the answer, or raises Stop with the outcome, or OSError when this process cannot open
-        a socket at all. Whoever stops waiting for it calls `abandon`.
+        a socket at all. Whoever stops waiting for it calls `abandon`. Raises CancelledError once all transfers were ended.
         """
+        if self._multi.closed:
+            raise asyncio.CancelledError  # as those whom `close` found waiting
         idle = self._idle[request.method]
         handle = idle.pop() if idle else Handle(self.policy, request.method, self._opened)
-        handle.prepare(
-            target, address, lines=lines, body=request.body, limits=request.limits, seconds=seconds
-        )
+        handle.prepare(target, address, request=request, lines=lines, seconds=seconds)
         handle.done = self._loop.create_future()
         self._running[handle.curl] = handle
         self._multi.add_handle(handle.curl)
@@ -102,7 +102,8 @@ class Transfers:
 
     def abandon(self, handle: Handle) -> None:
         """End a transfer that nobody waits for any more."""
-        if self._running.pop(handle.curl, None) is not None:  # else `close` was first
+        # Where the answer came in the same moment, the handle is idle by now, or at work for another; or `close` was first.
+        if handle.done.cancelled() and self._running.pop(handle.curl, None) is not None:
             self._multi.remove_handle(handle.curl)
             handle.curl.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
@@ -27,6 +27,14 @@ class DrawIn(serializers.Serializer[Any]):
     """How many links to draw."""
 
     size = serializers.IntegerField(min_value=1, max_value=panel.MAX_SIZE, help_text="Links at most")
+
+
+class BudgetIn(serializers.Serializer[Any]):
+    """How many links of a dataset are checked a day at most, over all its versions."""
+
+    daily_budget = serializers.IntegerField(
+        min_value=1, max_value=services.MAX_BUDGET, help_text="Links a day, counted from midnight UTC"
+    )
 
 
 class CheckNowOut(serializers.Serializer[Any]):
@@ -76,6 +84,7 @@ class PanelDraw(_Act):
         summary="Draw the links of a version to check (maintainer)",
         request=DrawIn,
         responses={202: JobOut},
+        examples=[OpenApiExample("Ten thousand links", value={"size": 10000}, request_only=True)],
     )
     def post(self, request: Request, **_address: str) -> Response:
         """Start drawing; the answer is the job."""
@@ -140,6 +149,31 @@ class LinksResume(_Act):
         return Response(PolicyOut(policy).data)
 
 
+class LinksBudget(_Act):
+    """How many links of the version's dataset are checked a day."""
+
+    serializer_class = BudgetIn
+
+    @extend_schema(
+        operation_id="links_budget",
+        summary="Set how many links of the version's dataset are checked a day (maintainer)",
+        request=BudgetIn,
+        responses=PolicyOut,
+        examples=[OpenApiExample("Five thousand a day", value={"daily_budget": 5000}, request_only=True)],
+    )
+    def post(self, request: Request, **_address: str) -> Response:
+        """Set it; what was checked today counts."""
+        version = self.version()
+        given = BudgetIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        policy = services.links_budget(
+            actor=signed_in(request),
+            dataset=version.dataset,
+            daily_budget=given.validated_data["daily_budget"],
+        )
+        return Response(PolicyOut(policy).data)
+
+
 class LinksContent(_Act):
     """How far the content of the links of the version's dataset is read."""
 
@@ -162,6 +196,13 @@ class LinksContent(_Act):
         summary="Read content of the version's dataset, or no longer (maintainer)",
         request=ContentIn,
         responses=PolicyOut,
+        examples=[
+            OpenApiExample(
+                "Compare bytes, with `links` as GET gave it",
+                value={"content": "bytes", "links": 318},
+                request_only=True,
+            )
+        ],
     )
     def post(self, request: Request, **_address: str) -> Response:
         """Change it; refused (409) when the links changed since they were read."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Case, Count, F, Max, Min, Q, Value, When
 
 from registry.links.content.states import ContentChecks, ContentState
 from registry.links.estimates import Share, share
 from registry.links.models import PanelRow
 from registry.links.states import IS_ALIVE
-from registry.links.strata import panel_links
+from registry.links.strata import panel_links, stratum_place
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,41 +88,50 @@ def _told(field: str, *, otherwise: str) -> Case:
 
 
 def version_content(panel: Panel, policy: LinkPolicy | None) -> ContentHealth | None:
-    """How the content of a panel's links stands; None where none is read, or the panel is empty. Two queries."""
+    """How the content of a panel's links stands; None where none is read, or the panel is empty. One query."""
     if policy is None or policy.content == ContentChecks.OFF:
         return None
-    rows = PanelRow.objects.filter(panel=panel)
-    told = _told("state", otherwise=ContentState.UNKNOWN)
-    read = list(rows.values_list(told, "link__host", "link__host__name"))
-    links = panel_links(panel, [(host, name) for _, host, name in read])
-    found = [ContentState(state) for state, _, _ in read]
-    # A URL that leads to no host is a row that cannot be told.
-    found += [ContentState.UNKNOWN] * panel.urls_unusable
-    if not found:
+    groups = list(
+        PanelRow.objects.filter(panel=panel)
+        .values_list(_told("state", otherwise=ContentState.UNKNOWN), stratum_place("link__host__name"))
+        .annotate(
+            hosts=ArrayAgg("link__host"),
+            # Of links that do not answer nothing is told, nor when they were read.
+            first=Min("link__content__read_at", filter=Q(link__state__in=IS_ALIVE)),
+            last=Max("link__content__read_at", filter=Q(link__state__in=IS_ALIVE)),
+        )
+        .order_by()
+    )
+    links = panel_links(panel, [(stratum, hosts) for _, stratum, hosts, *_ in groups])
+    if not len(links.hosts):
         return None
+    states = list(ContentState)
+    # A URL that leads to no host is a row that cannot be told.
+    places = np.repeat(
+        [*(states.index(ContentState(state)) for state, *_ in groups), states.index(ContentState.UNKNOWN)],
+        [*(len(hosts) for _, _, hosts, *_ in groups), panel.urls_unusable],
+    )
+    of_state = {state: places == place for place, state in enumerate(states)}
 
-    def of(*states: ContentState) -> Share:
-        holds = np.array([state in states for state in found])
+    def of(*those: ContentState) -> Share:
+        holds = np.any([of_state[state] for state in those], axis=0)
         return share(holds, links.hosts, links.weights, whole=links.is_whole)
 
-    times = rows.filter(
-        link__state__in=IS_ALIVE
-    ).aggregate(  # of others nothing is told, nor when it was read
-        first=Min("link__content__read_at"), last=Max("link__content__read_at")
-    )
+    firsts = [first for *_, first, _ in groups if first is not None]
+    lasts = [last for *_, last in groups if last is not None]
     replaced = of(ContentState.REPLACED)
     return ContentHealth(
         checks=ContentChecks(policy.content),
-        counts={state: found.count(state) for state in ContentState},
-        shares={state: links.part(np.array([one is state for one in found])) for state in ContentState},
+        counts={state: int(holds.sum()) for state, holds in of_state.items()},
+        shares={state: links.part(holds) for state, holds in of_state.items()},
         same=of(*SAME),
         changed=of(ContentState.CHANGED),
         replaced=replaced,
         unknown=of(ContentState.UNKNOWN),
         replaced_at_least=replaced.low,
         replaced_at_most=of(ContentState.REPLACED, ContentState.UNKNOWN).high,
-        read_first=times["first"],
-        read_last=times["last"],
+        read_first=min(firsts, default=None),
+        read_last=max(lasts, default=None),
     )
 
 

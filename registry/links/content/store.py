@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
-from django.db import DataError, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
+from psycopg import sql
 
 from registry.datasets.models import VersionStatus
 from registry.lib.among import among_ids
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from registry.datasets.models import Dataset
     from registry.links.content.states import Reading
-    from registry.links.exclusion import Key
+    from registry.links.exclusion import Asked, Key
 
 logger = logging.getLogger(__name__)
 
@@ -87,27 +88,36 @@ def content_may_be_read(link: int) -> bool:
     return not excluded_rows(rows)
 
 
-def recorded_keys(links: Iterable[Link]) -> dict[int, set[Key]]:
+def recorded_keys(links: Iterable[Asked]) -> dict[int, set[Key]]:
     """Every hash of the content of these links that is on record, as keys, by primary key of the link.
 
     Those that versions recorded, and those of the whole that we read ourselves, first and last: a report may name any, and
     then the link is excluded.
     """
-    links = list(links)
-    found = _hashes_of_versions(links)
-    read = LinkContent.objects.filter(among_ids("link_id", (link.pk for link in links)))
-    for link, first, last in read.values_list("link", "first", "last"):
-        found[link] |= _keys_read(first, last)
-    return found
+    return _hashes(f"{_OF_VERSIONS} UNION {_READ}", links)
 
 
-def _hashes_of_versions(links: Iterable[Link]) -> dict[int, set[Key]]:
-    """The hashes that any version recorded of the content of these links, as keys, by primary key of the link."""
-    rows = PanelRow.objects.filter(among_ids("link_id", (link.pk for link in links))).exclude(hashes={})
+# What has hashes of the content of links, as jsonb. Most versions of a dataset recorded the same of a link, and mostly the
+# last that we read are the first.
+_OF_VERSIONS = "SELECT link_id, hashes FROM registry_panelrow WHERE link_id = ANY(%(links)s::bigint[])"
+_READ = """
+SELECT link_id, first -> 'digests' FROM registry_linkcontent WHERE link_id = ANY(%(links)s::bigint[])
+UNION SELECT link_id, last -> 'digests' FROM registry_linkcontent WHERE link_id = ANY(%(links)s::bigint[])
+"""
+_HASHES = """
+SELECT link_id, kind, decode(digest, 'hex')
+FROM ({known}) AS known (link_id, hashes), jsonb_each_text(hashes) AS one (kind, digest)
+"""
+
+
+def _hashes(known: LiteralString, links: Iterable[Asked]) -> dict[int, set[Key]]:
+    """The hashes that `known` has of the content of these links, as keys, by primary key of the link."""
     found: dict[int, set[Key]] = defaultdict(set)
-    # Most versions of a dataset recorded the same of a link.
-    for link, hashes in rows.values_list("link", "hashes").distinct():
-        found[link] |= _keys(hashes)
+    with connection.cursor() as cursor:
+        statement = sql.SQL(_HASHES).format(known=sql.SQL(known))
+        cursor.execute(statement, {"links": f"{{{','.join(str(link.pk) for link in links)}}}"})
+        for link, kind, digest in cursor.fetchall():
+            found[link].add((kind, bytes(digest)))
     return found
 
 
@@ -145,7 +155,7 @@ def content_record(read: Mapping[int, tuple[Reading, datetime]]) -> None:
     if not read:
         return
     links = {link.pk: link for link in Link.objects.filter(pk__in=read)}
-    recorded = _hashes_of_versions(links.values())
+    recorded = _hashes(_OF_VERSIONS, links.values())
     known = {one.pk: one for one in LinkContent.objects.filter(link__in=links)}
     shared = _shared_bodies(links, read)
     rows = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
@@ -102,6 +102,13 @@ class DistributionCreate(MembersView[Distribution]):
         summary="Watch a place that serves a version (maintainer)",
         request=DistributionIn,
         responses={201: DistributionOut},
+        examples=[
+            OpenApiExample(
+                "A mirror",
+                value={"url": "https://mirror.example.org/photos/2026-06-01.parquet", "kind": "mirror"},
+                request_only=True,
+            )
+        ],
     )
     def post(self, request: Request, **_address: str) -> Response:
         """Watch it; its first check comes next. Refused (409) where it cannot be, or is watched already."""

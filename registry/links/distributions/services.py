@@ -61,7 +61,7 @@ def distribution_add(
             added = Distribution.objects.create(
                 version=version, link=link, kind=kind, digest=digest, added_by=actor
             )
-            links_due_now(Link.objects.filter(pk=link.pk))
+            links_due_now(Link.objects.filter(pk=link.pk), asked_by=dataset)
             _audit(actor, "distribution_add", added)
             transaction.on_commit(worker_wake, robust=True)
     except IntegrityError:
@@ -85,7 +85,7 @@ def distributions_check_now(*, actor: User, dataset: Dataset) -> int:
     require_role(actor, dataset.organisation, Role.MAINTAINER)
     with transaction.atomic():
         places = Distribution.objects.filter(version__dataset=dataset)
-        hurried = links_due_now(Link.objects.filter(pk__in=places.values("link")))
+        hurried = links_due_now(Link.objects.filter(pk__in=places.values("link")), asked_by=dataset)
         if not any(hurried):
             raise Refused(f"No place that serves {dataset} can be checked.")
         if not hurried.links:
@@ -107,7 +107,10 @@ def _host_of(url: str) -> str:
     try:
         target = check(url, rules)
     except Stop as stop:
-        raise Refused(f"This address cannot be watched: {stop.rule.replace('_', ' ')}.") from None
+        raise Refused(
+            f"This address cannot be watched ({stop.rule.replace('_', ' ')}). Give one that begins with https:// or "
+            "http:// and names a public host, without a user name, an odd port or a space in it."
+        ) from None
     if target.literal and (rule := rules.refuses(target.literal, target.port)):
         raise Refused(
             f"{target.literal} is no public address, so it is never asked: {rule.replace('_', ' ')}."

@@ -15,6 +15,7 @@ from registry.accounts.permissions import has_role, require_role
 from registry.datasets.models import Dataset
 from registry.lib.errors import Refused
 from registry.lib.form_page import form_page
+from registry.lib.words import counted
 from registry.links.distributions.models import DistributionKind
 from registry.links.distributions.selectors import places, warnings
 from registry.links.distributions.services import (
@@ -113,7 +114,7 @@ def distributions_check(request: SignedIn, slug: str) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, f"{count:,} places come first now.")
+        messages.success(request, f"{counted(count, 'place comes', 'places come')} first now.")
     return redirect("dataset_detail", dataset.slug)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import django_filters
 from django.http import Http404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -12,6 +11,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.response import Response
 
 from registry.links.api.versions import LinksView, MembersView
+from registry.links.domains.filters import DomainFilter
 from registry.links.domains.models import ChangeKind, Domain, DomainChange
 from registry.links.domains.selectors import DomainKind, domain_rows, version_domains
 
@@ -71,17 +71,6 @@ class DomainOut(serializers.ModelSerializer[Domain]):
             "name", "kind", "links", "name_servers", "addresses", "registered_at", "expires_at", "registry_answer",
             "registry_statuses", "checked_at", "evidence",
         ]  # fmt: skip
-
-
-class DomainFilter(django_filters.FilterSet):  # type: ignore[misc]  # the package ships no types
-    """By what became of it, and by name."""
-
-    kind = django_filters.MultipleChoiceFilter(choices=DomainKind.choices)
-    name = django_filters.CharFilter(label="Domain, in full")
-
-    class Meta:
-        model = Domain
-        fields = ["kind", "name"]
 
 
 class VersionDomains(LinksView[Domain]):

@@ -11,7 +11,7 @@ that day is doubted (`is_date_doubted`), and no registration is held against a d
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Case, Count, F, Q, Value, When
@@ -38,7 +38,8 @@ COLLECTED = Coalesce("panel__version__base__dated", "panel__version__dated")
 
 
 _REGISTERED = Q(**{f"{DOMAIN}__registered_at__date__gt": F("collected")})
-_AFTERWARDS = _REGISTERED | Q(**{f"{DOMAIN}__parked_at__date__gt": F("collected")})
+_PARKED = Q(**{f"{DOMAIN}__parked_at__date__gt": F("collected")})
+_AFTERWARDS = _REGISTERED | _PARKED
 _IS_DRAFT = Q(panel__version__status=VersionStatus.DRAFT)
 
 
@@ -48,8 +49,12 @@ def rows_taken_over() -> QuerySet[PanelRow]:
 
 
 def with_takeovers(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
-    """Give each row `ownership_changed`: whether it is one of `rows_taken_over`."""
-    changed = Case(When(~_IS_DRAFT & _AFTERWARDS, then=Value(True)), default=Value(False))
+    """Give each row `ownership_changed`: whether it is one of `rows_taken_over`, by a day that is not doubted."""
+    # Only where a row may be held against its domain: to doubt a day, all links of its version are counted.
+    later = rows.annotate(collected=COLLECTED).filter(_REGISTERED).order_by()
+    doubted = versions_doubted(list(later.values_list("panel", flat=True).distinct()))
+    held = _PARKED | _REGISTERED & ~Q(panel__in=doubted)
+    changed = Case(When(~_IS_DRAFT & held, then=Value(True)), default=Value(False))
     return rows.annotate(collected=COLLECTED).annotate(ownership_changed=changed)
 
 
@@ -62,8 +67,8 @@ def is_date_doubted(domains: int, known: int, registered: int) -> bool:
     return domains >= DOUBTED_FROM and registered * DOUBTED_SHARE > max(known, DOUBTED_FROM)
 
 
-def versions_doubted(versions: Collection[UUID]) -> set[UUID]:
-    """Those of these versions, by primary key, whose day is doubted."""
+def versions_doubted(versions: Collection[UUID] | QuerySet[PanelRow, Any]) -> set[UUID]:
+    """Those of these versions, by primary key (or a query of such), whose day is doubted."""
     counts = (
         PanelRow.objects.filter(panel__version__in=versions, **{f"{DOMAIN}__isnull": False})
         .annotate(collected=COLLECTED)

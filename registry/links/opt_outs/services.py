@@ -233,7 +233,7 @@ async def _said(client: Client, host: Host, shared: Round, addresses: Sequence[s
             for address in addresses:
                 if host.next_at > shared.ends:
                     return None
-                answer = await turn.request(Request(f"{address}{PATH}", limits=LIMITS))
+                answer = await turn.request(Request(f"{address}{PATH}", limits=LIMITS, keeps=False))
                 if not isinstance(answer, Response):
                     continue
                 lines = read_opt_out(answer.body) if answer.status == 200 and not answer.cut else None

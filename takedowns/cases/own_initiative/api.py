@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "As GET gave the preview",
+            value={"reason": "Dead since spring, on every host.", "preview": "9f2b…"},
+            request_only=True,
+        )
+    ]
+)
 class FindingIn(serializers.Serializer[Any]):
     """Why links that the checks found should go, and the preview that was looked at."""
 

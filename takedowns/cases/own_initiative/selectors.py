@@ -55,6 +55,7 @@ class Finding(models.TextChoices):
 CATEGORY = {Finding.DEAD: "dead_link", Finding.REPLACED: "poisoning"}
 # Who owns a domain now may serve what he likes there; of one that is gone nobody has anything.
 DOMAIN_CATEGORY = {DomainKind.OWNERSHIP_CHANGED: "poisoning", DomainKind.GONE: "dead_link"}
+KEPT = (Outcome.REJECT, Outcome.INVALID, Outcome.DUPLICATE)  # with these an item takes nothing out
 _FOUND = {
     Finding.DEAD: models.Q(link__state__in=IS_DEAD),
     Finding.REPLACED: content_is(ContentState.REPLACED),
@@ -174,9 +175,7 @@ def _unreported(version: Version, finding: Finding) -> dict[int, tuple[str, Entr
 
 def _reported(version: Version, keys: Sequence[bytes]) -> set[tuple[str, bytes]]:
     """Of these keys, as (kind, key), those that reports about the dataset name and no decision kept."""
-    named = Item.objects.filter(report__dataset=version.dataset_id, key__in=keys).exclude(
-        outcome__in=[Outcome.REJECT, Outcome.INVALID, Outcome.DUPLICATE]
-    )
+    named = Item.objects.filter(report__dataset=version.dataset_id, key__in=keys).exclude(outcome__in=KEPT)
     return {(kind, bytes(key or b"")) for kind, key in named.values_list("kind", "key")}
 
 

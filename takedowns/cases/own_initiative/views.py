@@ -16,17 +16,25 @@ from registry.accounts.models import Role
 from registry.lib.form_page import form_page
 from registry.links.pages import links_crumbs, version_asked
 from takedowns.cases.forms import OwnInitiativeForm
-from takedowns.cases.own_initiative.selectors import Finding, domain_preview, finding_domains, preview
+from takedowns.cases.own_initiative.selectors import (
+    Finding,
+    domain_preview,
+    finding_domains,
+    finding_links,
+    preview,
+)
 from takedowns.cases.own_initiative.services import own_initiative_open, own_initiative_open_domain
+from takedowns.cases.own_initiative.worked_on import domains_worked_on, links_worked_on
 from takedowns.reports.models import Category
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from django.http import HttpResponse
 
     from registry.accounts.requests import SignedIn
     from registry.datasets.models import Version
+    from registry.hooks import WorkedOn
     from registry.links.domains.models import Domain
     from takedowns.cases.models import Case
     from takedowns.cases.own_initiative.selectors import Preview
@@ -46,7 +54,10 @@ def own_initiative(request: SignedIn, slug: str, name: str, finding: str) -> Htt
         )
 
     json = reverse("api-own-initiative", args=[slug, name, finding])
-    return _page(request, version, preview(version, found), confirm, json)
+    seen, cases = preview(version, found), links_worked_on(version).get(finding, [])
+    named = sum(case.items for case in cases)
+    left_out = max(0, finding_links(version, found).count() - len(seen.lines) - named)
+    return _page(request, version, seen, confirm, json, cases=cases, left_out=left_out)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -62,7 +73,8 @@ def own_initiative_domain(request: SignedIn, slug: str, name: str, domain: str) 
         )
 
     json = reverse("api-own-initiative-domain", args=[slug, name, domain])
-    return _page(request, version, domain_preview(version, found), confirm, json, domain=found)
+    cases = list(domains_worked_on(version, [domain]).values())
+    return _page(request, version, domain_preview(version, found), confirm, json, cases=cases, domain=found)
 
 
 def _page(
@@ -72,9 +84,11 @@ def _page(
     confirm: Callable[[str, str], Case],
     json: str,
     *,
+    cases: Sequence[WorkedOn],
     domain: Domain | None = None,
+    left_out: int = 0,
 ) -> HttpResponse:
-    """Show the preview; `confirm` opens the case, given a reason and the digest that was seen."""
+    """Show the preview and the `cases` that there are; `confirm` opens one, given a reason and the digest that was seen."""
     form = OwnInitiativeForm(request.POST if request.method == "POST" else None)
 
     def act() -> HttpResponse:
@@ -93,7 +107,10 @@ def _page(
         dataset=dataset,
         seen=seen,
         domain=domain,
+        left_out=left_out,
         json=json,
+        cases=[case for case in cases if not case.is_kept],
+        kept=[case for case in cases if case.is_kept],
         category=category,
         within=timedelta(hours=category.clock_hours) if category else None,
         crumbs=links_crumbs(version),

@@ -53,6 +53,15 @@ def test_a_dataset_is_created_and_leads_to_its_first_version(client: Client) -> 
     assert (empty.status_code, b"2 things to correct" in empty.content) == (400, True)
 
 
+def test_the_list_of_datasets_leads_those_there_who_may_create_one(client: Client) -> None:
+    organisation = make_organisation("lab")
+    assert b"/datasets/new/" not in client.get("/datasets/").content
+    client.force_login(make_member(organisation, Role.STAFF))
+    assert b"/datasets/new/" not in client.get("/datasets/").content
+    client.force_login(make_member(organisation, Role.MAINTAINER))
+    assert b'href="/datasets/new/"' in client.get("/datasets/").content
+
+
 def test_a_dataset_is_created_only_in_an_organisation_of_ones_own(client: Client) -> None:
     make_organisation("other")
     client.force_login(make_member(make_organisation("lab"), Role.MAINTAINER))

@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connection
 
 from registry.celery import app
 from registry.jobs import handlers, services
@@ -40,3 +41,32 @@ def test_one_long_step_does_not_look_like_a_dead_worker(
     services.job_run(job.pk)
     job.refresh_from_db()
     assert (job.state, job.error) == (JobState.SUCCEEDED, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_heart_goes_on_when_its_connection_breaks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def long_step(run: JobRun) -> None:
+        for _ in range(2):  # the first beat connects, the second comes over a new connection
+            first = Job.objects.get(pk=run.job.pk).heartbeat_at
+            deadline = time.monotonic() + 10
+            while Job.objects.get(pk=run.job.pk).heartbeat_at == first:
+                assert time.monotonic() < deadline, "the heart did not beat"
+                time.sleep(0.05)
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    settings.JOB_STALE_SECONDS = 1
+    monkeypatch.setattr(app, "send_task", lambda *_args, **_given: None)
+    monkeypatch.setattr(handlers, "_handlers", {})
+    handlers.register("test", long_step)
+    job = services.job_start(
+        actor=None, kind="test", subject_id=uuid.uuid4(), organisation=make_organisation()
+    )
+    services.job_run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.error, job.attempt) == (JobState.SUCCEEDED, "", 1)

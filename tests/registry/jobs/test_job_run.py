@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from expunge.errors import UsageError
@@ -158,6 +159,30 @@ def test_an_unknown_error_is_named_by_the_jobs_id_and_its_text_is_in_no_log(
     logged = caplog.text + "".join(capsys.readouterr())
     assert "secret.example" not in job.error + logged
     assert "ZeroDivisionError" in logged
+
+
+@pytest.mark.parametrize("error", [OperationalError("the connection is lost"), InterfaceError("closed")])
+def test_a_job_under_which_the_database_went_away_is_taken_up_again(
+    woken: list[str], handle: Callable[..., list[str]], settings: Settings, error: Exception
+) -> None:
+    errors = [error]
+
+    def run(_run: JobRun) -> None:
+        if errors:
+            raise errors.pop()
+
+    failures = handle(run)
+    job = make_job()
+    services.job_run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.error, failures) == (JobState.RUNNING, "", [])
+    old = timezone.now() - timedelta(seconds=settings.JOB_STALE_SECONDS + 5)
+    Job.objects.update(heartbeat_at=old)  # its heart stands still
+    services.jobs_resume()
+    assert woken == [str(job.pk)]
+    services.job_run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
 
 
 def test_a_kind_that_nobody_knows_fails_plainly(handle: Callable[..., list[str]]) -> None:

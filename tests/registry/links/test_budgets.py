@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 from django.utils import timezone
 
+from registry.accounts.models import Role
+from registry.hooks import hooks
 from registry.links import services
+from registry.links.checker import NoResolverError
 from registry.links.models import Host, Link, LinkPolicy
-from registry.links.schedule import batch_claim
+from registry.links.outcomes import Outcome, Seen
+from registry.links.schedule import Attempt, batch_claim, batch_record
+from registry.links.states import Standing, after
+from tests.factories import make_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,3 +119,80 @@ def test_a_batch_that_cannot_even_give_its_hosts_back_says_what_went_wrong_first
     with pytest.raises(OperationalError, match="first"):
         services.links_check()
     assert Host.objects.exclude(lease=None).count() == 1  # until it runs out
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("store_folder")
+@pytest.mark.parametrize(("fault", "spent"), [(NoResolverError(), 0), (OperationalError("gone"), 2)])
+def test_a_batch_costs_nothing_where_nobody_could_be_asked_for_want_of_our_resolver(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch, fault: Exception, spent: int
+) -> None:
+    """But it does where some were: or a batch that fails each time would ask for them all day."""
+
+    def fails(_batch: Batch) -> int:
+        raise fault
+
+    make_panel(["https://a.example.com/1", "https://b.example.com/1"])
+    monkeypatch.setattr(services, "batch_check", fails)
+    with pytest.raises(type(fault)):
+        services.links_check()
+    assert LinkPolicy.objects.get().spent == spent
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("store_folder")
+def test_what_nobody_asked_for_costs_nothing(make_panel: MakePanel) -> None:
+    make_panel([f"https://h{host}.example.com/" for host in range(6)])
+    batch = batch_claim()
+    assert batch is not None
+    assert LinkPolicy.objects.get().spent == 6
+    now = timezone.now()
+    asked, waits = batch.links[:2]
+    standing = after(Standing(), Outcome.OK, now)
+    batch_record(batch, [Attempt(asked.pk, now, Seen(Outcome.OK), standing, 1)], waiting=[waits.pk])
+    assert LinkPolicy.objects.get().spent == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("store_folder")
+def test_on_the_next_day_nothing_is_given_back(make_panel: MakePanel) -> None:
+    make_panel(["https://a.example.com/1"])
+    batch = batch_claim(timezone.now())
+    assert batch is not None
+    LinkPolicy.objects.update(day=timezone.now().date() + timedelta(days=1), spent=5)
+    assert batch_record(batch, []) == 0
+    assert LinkPolicy.objects.get().spent == 5
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("store_folder")
+def test_a_claim_that_fails_keeps_no_hosts_and_costs_nothing(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_keys: object) -> set[object]:
+        raise ValueError("a fault of ours")
+
+    make_panel(["https://a.example.com/1"])
+    monkeypatch.setattr(hooks, "keys_excluded", [fails])
+    with pytest.raises(ValueError, match="of ours"):
+        batch_claim()
+    assert not Host.objects.exclude(lease=None).exists()
+    assert LinkPolicy.objects.get().spent == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("store_folder")
+def test_once_a_link_is_checked_nobody_pays_for_having_asked(make_panel: MakePanel) -> None:
+    version = make_panel([f"https://a{host}.example.com/" for host in range(2)])
+    services.links_check_now(
+        actor=make_member(version.dataset.organisation, Role.MAINTAINER), version=version
+    )
+    assert set(Link.objects.values_list("asked_by", flat=True)) == {version.dataset_id}
+    batch = batch_claim()
+    assert batch is not None
+    now = timezone.now()
+    [checked, _] = batch.links
+    standing = after(Standing(), Outcome.OK, now)
+    batch_record(batch, [Attempt(checked.pk, now, Seen(Outcome.OK), standing, 1)])
+    assert Link.objects.get(pk=checked.pk).asked_by is None
+    assert Link.objects.exclude(pk=checked.pk).get().asked_by == version.dataset

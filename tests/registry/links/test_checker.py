@@ -8,10 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import ProgrammingError
 from django.utils import timezone
 
 from registry.hooks import hooks
-from registry.lib.safe_http import Headers, Response
+from registry.lib.safe_http import Client, Headers, Refused, Request, Response
 from registry.links import checker, services
 from registry.links.models import Host, Link, Observation
 from registry.links.opt_outs.services import host_opt_out
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from registry.datasets.models import Version
+    from registry.lib.safe_http.results import Method
     from tests.registry.links.conftest import Asked, Town
 
     MakePanel = Callable[[Sequence[str]], Version]
@@ -47,6 +49,39 @@ def polite(log: Sequence[Asked]) -> bool:
         for asked in by_host.values()
         for earlier, later in pairwise(asked)
     )
+
+
+def test_a_host_keeps_no_connection_of_ours_after_its_last_link(
+    town: Town, make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[Method, bool]] = []
+    ask = Client.fetch
+
+    async def noting(client: Client, request: Request) -> Response | Refused:
+        kept.append((request.method, request.keeps))
+        return await ask(client, request)
+
+    monkeypatch.setattr(Client, "fetch", noting)
+    town.pages |= {(A, path): answers(b"", status="404 Not Found") for path in ("/1", "/2")}
+    make_panel([town.url(A, "/1"), town.url(A, "/2")])
+    assert services.links_check() == 2
+    assert kept == [("GET", True), ("HEAD", True), ("GET", True), ("HEAD", True), ("GET", False)]
+
+
+def test_nobody_is_asked_where_nothing_could_be_written(
+    town: Town, make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a role that does not own the table, in a month whose part nobody has made yet."""
+
+    def refused(_at: object) -> None:
+        raise ProgrammingError("must be owner of table registry_observation")
+
+    monkeypatch.setattr("registry.links.services.partition_make", refused)
+    make_panel([town.url(A, "/1")])
+    with pytest.raises(ProgrammingError):
+        services.links_check()
+    assert not town.log
+    assert not Host.objects.exclude(lease=None).exists()
 
 
 def test_links_are_asked_politely_and_get_their_states(town: Town, make_panel: MakePanel) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from registry.accounts.models import Role
@@ -77,7 +78,7 @@ def ago(days: float) -> datetime:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten links are a batch, and ten hosts all that is looked at."""
-    for name in ("LINKS_AT_ONCE", "HOSTS_AT_ONCE", "HOSTS_LOOKED_AT"):
+    for name in ("LINKS_AT_ONCE", "HOSTS_LOOKED_AT"):
         monkeypatch.setattr(due, name, 10)
 
 
@@ -154,6 +155,73 @@ def test_the_dataset_with_most_left_pays_for_what_several_hold(make_panel: MakeP
     assert len(claim()) == 3
     spent = dict(LinkPolicy.objects.values_list("dataset", "spent"))
     assert spent == {asking.dataset_id: 3, first.dataset_id: 0}
+
+
+def spent() -> dict[uuid.UUID, int]:
+    """By dataset, what it spent today."""
+    return dict(LinkPolicy.objects.values_list("dataset", "spent"))
+
+
+def test_who_asks_for_links_that_others_hold_too_pays_until_his_budget_is_spent(
+    make_panel: MakePanel,
+) -> None:
+    rich, asking = make_panel(urls("shared", 5)), make_panel(urls("shared", 5))
+    LinkPolicy.objects.filter(dataset=asking.dataset).update(daily_budget=3)
+    actor = make_member(asking.dataset.organisation, Role.MAINTAINER)
+    assert services.links_check_now(actor=actor, version=asking) == (5, 0)
+    assert len(claim()) == 3
+    assert spent() == {asking.dataset_id: 3, rich.dataset_id: 0}
+    assert len(claim()) == 2
+    assert spent() == {asking.dataset_id: 3, rich.dataset_id: 2}
+
+
+@pytest.mark.usefixtures("small")
+def test_who_would_come_short_does_not_pay_for_what_another_asked_for(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_panel(urls("much", 20))
+    asking, short = make_panel(urls("shared", 3)), make_panel(urls("shared", 3))
+    due_since(NOW, "much")
+    due_since(ago(1), "shared")  # behind all that
+    Link.objects.filter(url__contains="shared").update(asked_by=asking.dataset)
+    monkeypatch.setattr(due, "_short", lambda *_: [short.dataset_id, asking.dataset_id])
+    assert Counter(claim())["shared"] == 3
+    assert spent().items() >= {asking.dataset_id: 3, short.dataset_id: 0}.items()
+
+
+def rows_looked_at(plan: dict[str, Any], table: str) -> int:
+    """How many rows of a table a query looked at, by what PostgreSQL counted."""
+    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    here = own * plan["Actual Loops"] if plan.get("Relation Name") == table else 0
+    return round(here) + sum(rows_looked_at(part, table) for part in plan.get("Plans", ()))
+
+
+def test_of_what_a_paused_dataset_has_due_only_some_is_looked_at(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PER_HOST": 10, "LINKS_LOOKED_AT": 15, "WINDOW": 2}.items():
+        monkeypatch.setattr(due, name, value)
+    resting = make_panel(urls("host", 3, each=60))
+    due_since(ago(9))
+    LinkPolicy.objects.filter(dataset=resting.dataset).update(paused_at=timezone.now())
+    make_panel(["https://host0.example.com/other"])
+    queries: list[str] = []
+
+    def kept(execute: Callable[..., object], sql: str, params: Any, many: bool, context: Any) -> object:  # noqa: FBT001  -- as Django calls it
+        if "LATERAL" in sql:
+            with connection.cursor() as cursor:
+                queries.append(cursor.mogrify(sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(kept):
+        assert is_anything_due()
+    assert len(queries) == 2
+    for query in queries:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")
+            [[[found]]] = cursor.fetchall()
+        for table in ("registry_link", "registry_panelrow"):
+            assert rows_looked_at(found["Plan"], table) <= 31, found
 
 
 def test_nobody_spends_more_than_is_left_and_the_rest_goes_to_others(

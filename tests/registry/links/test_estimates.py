@@ -68,7 +68,7 @@ class Town:
         """A panel of 1,000: which links are in it, what each of those counts for, and the limits."""
         limits = plain_limits(self.numbers, self.strata, 1_000, 100, denser)
         drawn = plainly_drawn(self.numbers, self.strata, limits)
-        return drawn, link_weights([STRATA[code] for code in self.strata[drawn]], limits), limits
+        return drawn, link_weights(self.strata[drawn], limits), limits
 
 
 def test_with_strata_the_intervals_cover_the_truth_of_500_simulated_versions() -> None:

@@ -47,6 +47,24 @@ def test_at_the_claim(town: Town, make_panel: MakePanel, monkeypatch: pytest.Mon
     assert Link.objects.get(url=town.url(B, "/1")).observations.count() == 2
 
 
+def test_at_the_last_look(town: Town, make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_panel([town.url(A, "/1")])
+    assert services.links_check() == 1
+
+    asked: list[Collection[Key]] = []
+
+    def reported_meanwhile(keys: Collection[Key]) -> set[Key]:
+        asked.append(keys)
+        return excludes_host(A)(keys) if len(asked) > 1 else set()  # first when it is handed out
+
+    monkeypatch.setattr(hooks, "keys_excluded", [reported_meanwhile])
+    again()
+    services.links_check()
+    link = Link.objects.get()
+    assert (link.state, link.checked_at, link.status, link.target) == ("excluded", None, 0, "")
+    assert not link.observations.exists()
+
+
 def test_where_a_redirect_leads_to_what_is_excluded(
     town: Town, make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,7 +151,7 @@ def test_one_kind_alone_needs_no_table(client: Client) -> None:
 def test_the_figures_cost_the_same_for_any_kinds(
     version: Version, django_assert_num_queries: Callable[..., object]
 ) -> None:
-    with django_assert_num_queries(5):  # type: ignore[attr-defined]
+    with django_assert_num_queries(2):  # type: ignore[attr-defined]
         version_health(version)
 
 

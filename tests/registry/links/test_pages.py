@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,14 +78,14 @@ def test_everybody_sees_the_figures_and_only_members_the_hosts(
     client.force_login(maintainer)
     shown = client.get(page(version)).content.decode()
     assert "h1.example.com" in shown
-    assert "Check these 10 links now" in shown
+    assert "Check 9 links now" in shown  # the excluded one is never asked for
 
 
 def test_a_page_costs_the_same_whatever_the_panel(
     client: Client, version: Version, maintainer: User, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     client.force_login(maintainer)
-    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(23):  # type: ignore[attr-defined]
         client.get(page(version))
 
 
@@ -100,6 +100,13 @@ def test_a_version_without_a_panel_says_so(client: Client) -> None:
     version = make_version()
     assert "No links of this version are checked." in client.get(page(version)).content.decode()
     assert client.get(api(version)).status_code == 404
+
+
+def test_a_version_without_urls_says_why_nothing_is_checked(client: Client) -> None:
+    version = make_version(columns={"text": "caption"})
+    shown = client.get(page(version)).content.decode()
+    assert "No links of this version can be checked." in shown
+    assert "A maintainer draws" not in shown
 
 
 def test_what_a_reader_may_not_see_is_not_found(client: Client, version: Version) -> None:
@@ -133,11 +140,60 @@ def test_a_maintainer_pauses_resumes_checks_and_draws(
     shown = client.post(page(version, "check"), follow=True).content.decode()
     assert "9 links come first now." in shown
     assert "1 of 10 links" in shown
+    # What was done is not offered again.
+    assert "9 links come first already; no other can be asked for now" in shown
+    assert page(version, "check") not in shown
     assert Host.objects.filter(due_at=NOW).count() == 5
     client.post(page(version, "budget"), {"daily_budget": "70"})
     assert LinkPolicy.objects.get().daily_budget == 70
     drawn = client.post(page(version, "draw"), {"size": "5"})
     assert drawn["Location"] == f"/jobs/{Job.objects.get().pk}/"
+    shown = client.get(page(version)).content.decode()
+    assert "They can be drawn anew once that is done." in shown
+    assert page(version, "draw") not in shown
+
+
+def test_the_answer_says_from_what_when_and_from_where(client: Client, version: Version) -> None:
+    Link.objects.filter(state="alive").update(checked_at=datetime(2026, 3, 1, 8, 30, tzinfo=UTC))
+    opening = client.get(page(version)).content.decode().partition('id="states"')[0]
+    assert "Estimated from 10 links drawn at random, checked <time" in opening
+    assert "2026-03-01 08:30 UTC" in opening
+    assert "asked from this site" in opening
+
+
+def test_before_the_first_check_nothing_is_claimed(
+    client: Client, make_panel: Callable[..., Version]
+) -> None:
+    one = make_panel(["https://a.example.com/1"])
+    shown = client.get(page(one)).content.decode()
+    assert "Nothing is known of its links yet." in shown
+    assert "The only one waits for its first check." in shown
+    assert "% of its links are dead" not in shown
+    two = make_panel(["https://b.example.com/1", "https://b.example.com/2"])
+    assert "All 2 of the sample wait for their first check." in client.get(page(two)).content.decode()
+
+
+def test_the_page_of_a_dataset_leads_to_its_links_and_lets_maintainers_act(
+    client: Client, version: Version, maintainer: User
+) -> None:
+    home = f"/datasets/{version.dataset.slug}/"
+    public = client.get(home).content.decode()
+    assert f'href="{page(version)}"' in public
+    assert "checking links" not in public
+    assert "checking-progress" not in public
+    client.force_login(maintainer)
+    assert f"Check 9 links of {version.name} now" in client.get(home).content.decode()
+    sent = client.post(page(version, "check"), {"page": "dataset"})
+    assert sent["Location"] == f"{home}#links"
+    shown = client.get(home).content.decode()
+    assert "1 of 10 links" in shown
+    assert f'hx-get="{page(version, "progress")}"' in shown
+    assert page(version, "check") not in shown
+    client.post(page(version, "pause"), {"page": "dataset"})
+    assert "Resume checking links" in client.get(home).content.decode()
+    type(version).objects.filter(pk=version.pk).update(status=VersionStatus.WITHDRAWN)
+    client.logout()
+    assert 'id="links"' not in client.get(home).content.decode()
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,40 @@ def test_a_beat_whose_clock_is_ahead_drops_no_month_that_is_to_be_kept(make_pane
     assert Observation.objects.count() == 1
 
 
+def test_a_worker_whose_clock_is_ahead_drops_no_month_that_is_to_be_kept(
+    make_panel: MakePanel, settings: Settings
+) -> None:
+    """Not even where it writes observations of years that are to come."""
+    settings.LINKS_KEEP_MONTHS = 2
+    make_panel(urls("a.example.com", 1))
+    link = Link.objects.get().pk
+    now = datetime(2026, 12, 15, tzinfo=UTC)
+    ahead = now + timedelta(days=800)
+    with transaction.atomic():
+        for at in (now.replace(month=11), now, ahead):
+            observations_write([(link, at, "ok", 200, 1)], at)
+    connection.check_constraints()
+    assert observations_expire(ahead) == []
+    assert Observation.objects.count() == 3
+    with transaction.atomic():
+        observations_write([(link, at := now.replace(month=10), "ok", 200, 1)], at)
+    connection.check_constraints()
+    assert observations_expire(now) == []  # once its clock is right again, all of them are kept
+    assert observations_expire(ahead) == ["registry_observation_2026_10"]
+
+
+def test_what_leaves_the_schedule_under_a_batch_stays_as_it_is(make_panel: MakePanel) -> None:
+    make_panel(urls("a.example.com", 3))
+    batch = claim()
+    gone, waits, asked = batch.links
+    off = Link.objects.filter(pk__in=[gone.pk, waits.pk])
+    schedule.links_set(off, state=LinkState.DOMAIN_GONE, due_at=None)
+    done = [one for one in attempts(batch) if one.link != waits.pk]
+    assert batch_record(batch, done, waiting=[waits.pk]) == 1
+    assert set(off.values_list("state", "due_at")) == {("domain_gone", None)}
+    assert list(Observation.objects.values_list("link", flat=True)) == [asked.pk]
+
+
 def test_services_refuse_strangers_staff_and_nonsense(make_panel: MakePanel) -> None:
     version = make_panel(urls("a.example.com", 1))
     dataset = version.dataset

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from expunge.keys import keys_of_url
-from registry.links.models import Panel
+from registry.links.models import Host, Panel
 from registry.links.strata import (
     MAX_HOST,
     NO_LIMIT,
@@ -19,6 +19,7 @@ from registry.links.strata import (
     panel_links,
     strata_of,
     stratum_of,
+    stratum_place,
 )
 
 LABELS = st.sampled_from(
@@ -103,6 +104,34 @@ def test_the_last_label_of_a_host_tells_its_kind(host: str | None, stratum: Stra
     assert stratum_of(host) is stratum
 
 
+@pytest.mark.django_db
+def test_the_database_tells_the_same_kind() -> None:
+    ends = [
+        "",
+        ".",
+        "..",
+        "com",
+        "com.",
+        "de",
+        "DE",
+        "d1",
+        "org",
+        "c",
+        "museum",
+        "xn--p1ai",
+        "1",
+        "42",
+        "1.",
+        "]",
+        "x].",
+    ]
+    begins = ["", ".", "a.", "a.b.", "com.", "co.", "[", "[::1", "10.0.0.", "a-b.", "\n."]
+    names = {begin + end for begin in begins for end in ends}
+    Host.objects.bulk_create(Host(name=name) for name in names)
+    told = dict(Host.objects.values_list("name", stratum_place("name")))
+    assert {name: STRATA[place] for name, place in told.items()} == {name: stratum_of(name) for name in names}
+
+
 def test_the_host_of_a_link_is_that_of_its_key() -> None:
     url = "https://user@Img.Example.com:8080/a"
     assert link_host(url.encode()) == {kind.value: key for kind, key in keys_of_url(url).items()}["host.c1"]
@@ -131,25 +160,26 @@ def test_a_name_of_the_greatest_length_still_has_one() -> None:
 
 def test_what_was_drawn_more_densely_counts_for_less() -> None:
     limits = {Stratum.COM: 1_000, Stratum.GENERIC: 1_000, Stratum.COUNTRY: 4_000, Stratum.NONE: 8_000}
-    weights = link_weights([Stratum.COM, Stratum.COUNTRY, Stratum.NONE], limits)
-    assert weights.tolist() == [1, 0.25, 0.125]
-    assert link_weights([Stratum.COM, Stratum.NONE], {}).tolist() == [1, 1]
+    strata = np.array([STRATA.index(one) for one in (Stratum.COM, Stratum.COUNTRY, Stratum.NONE)], np.uint8)
+    assert link_weights(strata, limits).tolist() == [1, 0.25, 0.125]
+    assert link_weights(strata, {}).tolist() == [1, 1, 1]
 
 
 def test_a_panel_that_wrote_nothing_down_was_drawn_alike_throughout() -> None:
     assert panel_limits(Panel(size=10), 10) == {}
     assert set(panel_limits(Panel(size=10), 9).values()) == {NO_LIMIT}
-    assert not panel_links(Panel(size=2), [(1, "a.com"), (2, "b.de")]).is_whole
-    assert panel_links(Panel(size=3), [(1, "a.com"), (2, "b.de")]).is_whole
+    assert not panel_links(Panel(size=2), [(0, [1]), (2, [2])]).is_whole
+    assert panel_links(Panel(size=3), [(0, [1]), (2, [2])]).is_whole
 
 
 def test_what_leads_to_no_host_comes_behind_on_hosts_of_its_own() -> None:
     written = {stratum.value: str(100 if stratum is Stratum.COM else 200) for stratum in STRATA}
+    com, country = STRATA.index(Stratum.COM), STRATA.index(Stratum.COUNTRY)
     links = panel_links(
-        Panel(size=1, urls_unusable=2, limits=written), [(7, "a.com"), (7, "a.com"), (9, "b.de")]
+        Panel(size=1, urls_unusable=2, limits=written), [(com, [7, 7]), (country, [9]), (com, [])]
     )
     assert links.hosts.tolist() == [7, 7, 9, -2, -1]
-    assert links.strata.tolist() == ["com", "com", "country", "none", "none"]
+    assert [STRATA[place].value for place in links.strata] == ["com", "com", "country", "none", "none"]
     assert links.weights.tolist() == [1, 1, 0.5, 0.5, 0.5]
     assert not links.is_whole
     assert links.part(np.array([True, False, True, False, False])) == pytest.approx(1.5 / 3.5)

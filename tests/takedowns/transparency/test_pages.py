@@ -56,6 +56,17 @@ def test_the_dataset_says_which_version_to_use(setting: Setting, published: Rele
     assert "2025-01-01-r1" in text(page(client, "dataset_list"))
 
 
+def test_who_may_register_it_again_is_told_that_no_column_of_urls_was_recognised(
+    setting: Setting, client: Client
+) -> None:
+    version = make_version(setting.dataset, columns={"text": "caption"})
+    address = ("version_detail", version.dataset.slug, version.name)
+    client.force_login(make_member(version.dataset.organisation, Role.MAINTAINER))
+    assert "Column of url None was recognised" in text(page(client, *address))
+    client.force_login(make_member(make_organisation(), Role.MAINTAINER))
+    assert "None was recognised" not in text(page(client, *address))
+
+
 def test_an_affected_version_says_what_to_use_and_how_to_check(
     setting: Setting, published: Release, client: Client
 ) -> None:

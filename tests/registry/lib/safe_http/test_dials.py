@@ -110,7 +110,9 @@ def test_the_socket_itself_refuses_another_address() -> None:
     with WebServer(answers()) as server:
         policy = policy_for(server)
         handle = Handle(policy, "GET")
-        handle.prepare(check(server.url, policy), "127.0.0.1", lines=[], body=b"", limits=Limits(), seconds=5)
+        handle.prepare(
+            check(server.url, policy), "127.0.0.1", request=Request(server.url), lines=[], seconds=5
+        )
         handle.curl.setopt(
             pycurl.CONNECT_TO, [f"::127.0.0.2:{server.port}"]
         )  # as if a mistake had unpinned it
@@ -128,7 +130,9 @@ def test_a_connection_of_another_address_is_not_used_again() -> None:
     with WebServer(answers()) as server:
         policy = policy_for(server)
         handle = Handle(policy, "GET")
-        handle.prepare(check(server.url, policy), "127.0.0.1", lines=[], body=b"", limits=Limits(), seconds=5)
+        handle.prepare(
+            check(server.url, policy), "127.0.0.1", request=Request(server.url), lines=[], seconds=5
+        )
         handle.curl.perform()
         handle.address = (
             "127.0.0.9"  # judged meanwhile to be the right one; the connection is still the old one

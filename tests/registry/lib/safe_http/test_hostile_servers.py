@@ -229,6 +229,15 @@ def test_its_memory_is_really_measured(child: Child) -> None:
         assert child.fetch(server.url, server, body=10 * 1024**2)["growth"] > 5 * 1024**2
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_body_in_many_small_chunks_takes_no_more_memory_than_in_few(child: Child, size: int) -> None:
+    chunks = (b"%x\r\n" % size + b"x" * size + b"\r\n") * 20_000
+    case = endlessly(chunks, first=OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    with WebServer(case) as server:
+        result = child.fetch(server.url, server, body=3 * 1024**2, seconds=20)
+    assert (result["outcome"], result["size"], result["cut"]) == ("answer", 3 * 1024**2, True)
+
+
 def test_slow_redirects_share_one_time(child: Child) -> None:
     count = iter(range(1000))
 

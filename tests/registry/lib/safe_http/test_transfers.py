@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,11 @@ from registry.lib.safe_http import Client, Refused, Request, Response
 from registry.lib.safe_http.transfers import Transfers
 from tests.registry.lib.safe_http.asking import good, policy_for
 from tests.registry.lib.safe_http.servers import WebServer, answers, writes
+
+if TYPE_CHECKING:
+    import pycurl
+
+    from tests.registry.lib.safe_http.servers import NameServer
 
 
 def test_many_are_under_way_at_once_and_no_more_than_allowed() -> None:
@@ -71,6 +77,30 @@ def test_connections_are_kept_and_a_closed_one_is_replaced() -> None:
                 server._open[0].shutdown(socket.SHUT_RDWR)
                 await asyncio.sleep(1.2)  # within a second libcurl does not look whether it is still there
                 assert good(await client.fetch(Request(server.url))).status == 200
+                assert server.connections == 2
+
+        asyncio.run(run())
+
+
+def test_a_connection_that_nobody_needs_any_more_is_closed_at_once() -> None:
+    hung_up = threading.Event()
+
+    def watching(connection: socket.socket, request: bytes) -> None:
+        answers(b"x" * 1000)(connection, request)
+        if not connection.recv(1):
+            hung_up.set()
+
+    with WebServer(watching) as server:
+
+        async def run() -> None:
+            async with Client(policy_for(server)) as client:
+                result = good(await client.fetch(Request(server.url, keeps=False)))
+                assert len(result.body) == 1000
+                assert await asyncio.to_thread(hung_up.wait, 5)
+                # The handle that was told so keeps connections for the next.
+                server.handler = answers()
+                for _ in range(2):
+                    assert good(await client.fetch(Request(server.url))).status == 200
                 assert server.connections == 2
 
         asyncio.run(run())
@@ -150,6 +180,66 @@ def test_a_cancelled_request_harms_no_other() -> None:
                 with pytest.raises(asyncio.CancelledError):
                     await slow
 
+        asyncio.run(run())
+
+
+def test_who_is_cancelled_as_his_answer_comes_ends_nobody_elses_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        later: list[asyncio.Task[Response | Refused]] = []
+
+        class AtOnce(Transfers):
+            """As the first answer comes, another request is ready to go, and whoever waited for the answer is cancelled."""
+
+            def _finish(self, curl: pycurl.Curl, error: int) -> None:
+                if later:
+                    super()._finish(curl, error)
+                else:
+                    later.append(asyncio.create_task(client.fetch(Request(f"{server.url}second"))))
+                    super()._finish(curl, error)
+                    first.cancel()
+
+        monkeypatch.setattr("registry.lib.safe_http.client.Transfers", AtOnce)
+        async with Client(policy_for(server)) as client:
+            first = asyncio.create_task(client.fetch(Request(f"{server.url}first")))
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            assert good(await asyncio.wait_for(later[0], 5)).url == f"{server.url}second"
+
+    with WebServer(answers()) as server:
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("waits_for", ["a slot", "the last look", "its name", "an answer"])
+def test_leaving_cancels_all_who_wait_and_starts_nothing_for_them(names: NameServer, waits_for: str) -> None:
+    names.silent = True
+
+    async def look(_url: str) -> None:
+        if waits_for == "the last look":
+            await asyncio.sleep(0.2)
+
+    def slow(connection: socket.socket, request: bytes) -> None:
+        time.sleep(0.2)
+        answers()(connection, request)
+
+    async def run() -> None:
+        client = Client(
+            policy_for(server, names=names), concurrency=1 if waits_for == "a slot" else 8, before_dial=look
+        )
+        host = "site.com" if waits_for == "its name" else "127.0.0.1"
+        async with client:
+            waiting = [
+                asyncio.create_task(client.fetch(Request(f"http://{host}:{server.port}/{n}")))
+                for n in range(4)
+            ]
+            await asyncio.sleep(0.05)
+        asked = len(server.requests), len(names.asked)
+        await asyncio.wait(waiting, timeout=2)
+        assert all(one.cancelled() for one in waiting)
+        assert (len(server.requests), len(names.asked)) == asked
+
+    with WebServer(slow) as server:
         asyncio.run(run())
 
 

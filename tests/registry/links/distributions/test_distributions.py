@@ -119,6 +119,24 @@ def test_an_address_that_the_door_refuses_is_refused(version: Version, maintaine
 
 
 @pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("nonsense", "scheme"),
+        ("ftp://mirror.example.org/x", "scheme"),
+        ("https://me:secret@mirror.example.org/x", "user info"),
+        ("https://mirror.example.org:22/x", "port"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_what_one_looks_like(
+    version: Version, maintainer: User, url: str, rule: str
+) -> None:
+    with pytest.raises(Refused, match="Give one that begins with https://") as refused:
+        add(maintainer, version, url)
+    assert f"({rule})" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "http://127.0.0.1/x",

@@ -14,7 +14,7 @@ from registry.links.domains.census import hosts_enrol
 from registry.links.domains.models import Domain, DomainChange
 from registry.links.domains.selectors import DomainKind, version_domains
 from registry.links.models import Link
-from tests.factories import make_member, make_user, make_version
+from tests.factories import make_member, make_organisation, make_user, make_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +73,8 @@ def test_each_domain_is_counted_once_with_its_links(
     with django_assert_num_queries(2):
         health = version_domains(version)
     assert health is not None
-    assert health.domains == dict.fromkeys(DomainKind, 1)
-    assert health.links == dict.fromkeys(DomainKind, 2)
+    assert health.domains == dict.fromkeys(DomainKind, 1) | {DomainKind.REGISTERED_LATER: 0}
+    assert health.links == dict.fromkeys(DomainKind, 2) | {DomainKind.REGISTERED_LATER: 0}
     assert health.total == 6
 
 
@@ -141,7 +141,8 @@ def test_a_member_sees_the_domains_that_matter_with_their_evidence(client: Clien
 def test_the_list_is_ordered_and_filtered(client: Client, version: Version) -> None:
     client.force_login(make_member(version.dataset.organisation, Role.STAFF))
     rows = client.get(url("api-version-domain-rows", version)).json()["results"]
-    assert [row["kind"] for row in rows] == [kind.value for kind in DomainKind]
+    there = [kind.value for kind in DomainKind if kind is not DomainKind.REGISTERED_LATER]
+    assert [row["kind"] for row in rows] == there
     assert rows[3]["evidence"][0]["after"] == ["ns1.new.net"]
     assert rows[5]["evidence"] == []
     few = client.get(url("api-version-domain-rows", version), {"kind": ["domain_gone", "missing"]}).json()
@@ -178,13 +179,93 @@ def test_without_domains_there_is_nothing(client: Client, make_panel: Callable[.
     assert 'id="domains"' not in client.get(url("version_links", version)).content.decode()
 
 
-def test_a_day_that_is_doubted_is_said_to_be(client: Client, make_panel: Callable[..., Version]) -> None:
+@pytest.fixture
+def plain(make_panel: Callable[..., Version]) -> Version:
+    """A version with a link on each of twenty domains, of which nothing is known."""
     urls = [f"https://d{number}.com/1" for number in range(20)]
     rows = {"0.csv": [{"url": url} for url in urls]}
     version = make_version(shards=rows, columns={"url": "url"}, dated=date(2023, 1, 1))
     make_panel(urls, version)
     hosts_enrol()
-    sentence = "that date is doubted"
+    Domain.objects.update(state="present", checked_at=timezone.now())
+    return version
+
+
+def test_what_a_doubted_day_says_of_domains_is_no_finding(client: Client, plain: Version) -> None:
+    """But for what the census saw itself."""
+    names = [f"d{number}.com" for number in range(20)]
+    Domain.objects.filter(name__in=names[:8]).update(registered_at=SINCE)
+    Domain.objects.filter(name__in=names[:1]).update(parked_at=SINCE)
+    told = client.get(url("api-version-domains", plain)).json()["domains"]
+    assert (told["ownership_changed"], told["registered_later"], told["present"]) == (1, 7, 12)
+    lines = client.get(url("version_links_csv", plain)).content.decode().splitlines()
+    assert {"domains,ownership_changed,1,,,", "domains,registered_later,7,,,"} <= set(lines)
+
+    client.force_login(make_member(plain.dataset.organisation, Role.STAFF))
+    page = client.get(url("version_links", plain)).content.decode()
+    row = page[: page.index("Registered later")].rpartition("<tr>")[2]
+    assert 'data-meaning="neutral"' in row
+    assert "d0.com" in page
+    assert "d1.com" not in page  # not among what was found
+    shown = client.get(url("version_link_domains", plain), {"kind": "registered_later"}).content.decode()
+    assert "d1.com" in shown
+    assert "Registered after the date of this version, which is doubted" in shown
+    assert "Take out every row" not in shown
+    assert "Take out every row" not in client.get("/hosts/d1.com/").content.decode()
+    assert "Take out every row of d0.com" in client.get("/hosts/d0.com/").content.decode()
+    rows = url("api-version-link-rows", plain)
+    found = client.get(rows, {"ownership_changed": "true"}).json()["results"]
+    assert [row["host"] for row in found] == ["d0.com"]
+    assert [row["ownership_changed"] for row in client.get(rows).json()["results"]].count(True) == 1
+
+
+def test_where_the_day_is_sound_nothing_is_said_of_doubt(client: Client, plain: Version) -> None:
+    Domain.objects.filter(name__in=["d0.com", "d1.com"]).update(registered_at=SINCE)
+    page = client.get(url("version_links", plain)).content.decode()
+    assert "Registered later" not in page
+    assert client.get(url("api-version-domains", plain)).json()["domains"]["ownership_changed"] == 2
+
+
+def test_a_long_list_says_how_long_it_is_and_leads_to_all(client: Client, plain: Version) -> None:
+    Domain.objects.filter(name__in=[f"d{number}.com" for number in range(15)]).update(
+        state="missing", missed_at=SINCE
+    )
+    client.force_login(make_member(plain.dataset.organisation, Role.STAFF))
+    page = client.get(url("version_links", plain)).content.decode()
+    listed = page[page.index("The gravest of what was found") :].partition("</table>")[0]
+    assert listed.count("<tr>") == 1 + 10
+    assert "10 of 15 domains of which something was found." in page
+    everything = url("version_link_domains", plain)
+    assert f'href="{everything}"' in page
+    assert "All 20 domains, with what was found" in page
+    assert f'href="{everything}?kind=missing">15' in page
+    shown = client.get(everything).content.decode()
+    assert "20 registrable domains" in shown
+    assert shown.count("<tr>") == 1 + 20
+    for query, count in (({"kind": "missing"}, 15), ({"kind": "missing", "q": "d1"}, 6), ({"q": "zzz"}, 0)):
+        few = client.get(everything, query).content.decode()
+        assert f"{count} of 20 registrable domains" in few, query
+    assert "No domain of the sample is like this." in client.get(everything, {"kind": "odd"}).content.decode()
+
+
+def test_the_list_of_all_is_for_members(client: Client, plain: Version) -> None:
+    everything = url("version_link_domains", plain)
+    assert client.get(everything).status_code == 302
+    for user in (make_user(), make_member(make_organisation(), Role.APPROVER)):
+        client.force_login(user)
+        assert client.get(everything).status_code == 403
+        assert everything not in client.get(url("version_links", plain)).content.decode()
+
+
+def test_a_list_of_no_domain_says_so(client: Client) -> None:
+    version = make_version()
+    client.force_login(make_member(version.dataset.organisation, Role.STAFF))
+    shown = client.get(url("version_link_domains", version)).content.decode()
+    assert "No domain is known behind the links of this version." in shown
+
+
+def test_a_day_that_is_doubted_is_said_to_be(client: Client, plain: Version) -> None:
+    version, sentence = plain, "The date of this version is doubted"
     for later, doubted in ((4, False), (5, True)):
         Domain.objects.filter(name__in=[f"d{number}.com" for number in range(later)]).update(
             registered_at=SINCE

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import UTC, datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from registry.auditlog.models import AuditEntry
 from registry.datasets.models import VersionStatus
 from registry.hooks import hooks
 from registry.links import rows as reading
-from registry.links.models import Host, Link, LinkPolicy
+from registry.links.models import Host, Link, LinkPolicy, Panel
 from registry.links.states import LinkState
 from tests.factories import make_member, make_organisation, make_user
 from tests.registry.links.rows.conftest import STATES, url
@@ -293,11 +294,51 @@ def test_a_file_of_many_links_is_read_in_parts_and_whole(
     assert first["url.raw.sha256"] == keys_of_url(url("alive"))[KeyKind.URL_RAW]
 
 
+def test_the_file_writes_times_as_programs_read_them(client: Client, rows: str, staff: User) -> None:
+    checked = datetime(
+        2026, 3, 29, 1, 30, 0, 120_000, tzinfo=UTC
+    )  # in an hour that much of Europe does not have
+    Link.objects.filter(url=url("dead")).update(checked_at=checked, opt_outs=["noai", "noimageai"])
+    client.force_login(staff)
+    answer: Any = client.get(f"{rows.removesuffix('/')}.csv")
+    lines = {line["state"]: line for line in csv.DictReader(io.StringIO(answer.getvalue().decode()))}
+    assert lines["dead"]["checked_at"] == "2026-03-29T01:30:00.120000+00:00" == checked.isoformat()
+    assert lines["dead"]["opt_outs"] == "noai noimageai"
+    assert (lines["unchecked"]["checked_at"], lines["unchecked"]["opt_outs"]) == ("", "")
+    due = Link.objects.get(url=url("dead")).due_at
+    assert due is not None
+    assert datetime.fromisoformat(lines["dead"]["due_at"]) == due
+
+
 def test_the_public_file_stays_without_urls(client: Client, rows: str, staff: User) -> None:
     client.force_login(staff)
     public = client.get(rows.replace("rows/", "states.csv")).content.decode()
     assert "example.com" not in public
     assert "excluded" not in public
+
+
+def test_the_public_file_has_a_line_for_each_link_and_tells_no_excluded_one(
+    client: Client, rows: str, version: Version
+) -> None:
+    Panel.objects.update(urls_unusable=2)
+    path = rows.replace("rows/", "states.csv")
+    lines = client.get(path).content.decode().splitlines()[1:]
+    today = timezone.now().date().isoformat()
+    assert lines == [
+        f"com,1.0,alive,unknown,ok,200,{today}",
+        f"com,1.0,dead,unknown,not_found,404,{today}",
+        "com,1.0,domain_gone,unknown,,,",
+        "com,1.0,failing,unknown,,,",
+        f"com,1.0,moved,unknown,redirect_cross_site,200,{today}",
+        "com,1.0,unchecked,,,,",
+        "com,1.0,unverifiable,,,,",
+        "com,1.0,unverifiable,,,,",
+        "none,1.0,unverifiable,,,,",
+        "none,1.0,unverifiable,,,,",
+    ]
+    Panel.objects.update(urls_unusable=0)
+    version.panel.panel_rows.all().delete()
+    assert client.get(path).status_code == 404
 
 
 def test_reading_leaves_no_entry_in_the_log(client: Client, rows: str, staff: User) -> None:

@@ -38,6 +38,7 @@ WORKERS = 12
 LONGEST = 3_600
 EACH = 0.5  # seconds between two looks
 WAKES = 10  # looks
+LONG_ENOUGH = 100_000  # links, for the clock: of a short run half is the seconds that each host is left alone
 POLITE = 0.99  # of a second, by the server's clock
 
 FOUND = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n"
@@ -235,9 +236,10 @@ def main() -> None:
     }
     goals = [
         Goal("links/s that two cores pay for", 2 * figures["links per CPU second"], 3_000, at_least=True),
-        Goal("links/s by the clock", figures["links per second"], 3_000, at_least=True),
         Goal("MB a worker process", figures["peak"] / 1e6, 150),
     ]
+    if options.rows >= LONG_ENOUGH:
+        goals.append(Goal("links/s by the clock", figures["links per second"], 3_000, at_least=True))
     sizes = {"links": options.rows, "hosts": options.rows // PER_HOST, "worker processes": WORKERS}
     finish("links", options, [Job("check links end to end", sizes, figures, {}, goals)])
 

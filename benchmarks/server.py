@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def server(folder: Path, **settings: str) -> Iterator[dict[str, str]]:
     """Start both servers with their data in `folder`, and set Django up with these settings. Once in a process."""
     sys.path.insert(0, str(ROOT))
-    from registry.embedded import start
+    from registry.embedded import start, wait_until_stopped
 
     folder.chmod(0o711)  # root runs PostgreSQL as a user who must get through
     (folder / "imports").mkdir(exist_ok=True)
@@ -54,3 +54,6 @@ def server(folder: Path, **settings: str) -> Iterator[dict[str, str]]:
             connections.close_all()
             if pool := getattr(connection, "pool", None):
                 pool.close()
+    wait_until_stopped(
+        folder / "servers"
+    )  # else the folder is cleared away while the last checkpoint is written

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import setup_logging, task_postrun, worker_init, worker_process_init
 from django.conf import settings
 
 from expunge.keys import registrable_domain
@@ -95,6 +95,12 @@ def leave_what_is_loaded(**_signal: Any) -> None:
     """Let the garbage collector of a worker process not look at the code and models again and again: they stay."""
     gc.freeze()
     gc.set_threshold(10_000)
+    task_postrun.connect(collect_what_a_task_left)
+
+
+def collect_what_a_task_left(**_signal: Any) -> None:
+    """Let go of it before the next task adds its own. In a worker process alone, where there is little else to look at."""
+    gc.collect()
 
 
 @setup_logging.connect

@@ -328,7 +328,8 @@ def _is_full(now: datetime) -> bool:
 
     Their hosts stay due until they are recorded; those that are asked as registries, or for an opt-out file, are not.
     """
-    of_links = Host.objects.filter(lease_until__gte=Now(), due_at__lte=now)
+    # That a lease is there goes without saying, but not for PostgreSQL, which then reads those alone (`host_leased`).
+    of_links = Host.objects.filter(lease__isnull=False, lease_until__gte=Now(), due_at__lte=now)
     return of_links.values("lease").distinct().count() >= settings.LINKS_BATCHES
 
 

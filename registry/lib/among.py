@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 def among_ids(column: str, ids: Iterable[int]) -> Func:
     """The condition that an integer `column`, perhaps of a related model, is one of `ids`."""
-    return _among(column, "bigint", f"{{{','.join(map(str, ids))}}}")
+    return _among(column, "bigint", ids_array(ids))
 
 
 def among_bytes(column: str, values: Iterable[bytes]) -> Func:
     """The condition that a binary `column` is one of `values`."""
     return _among(column, "bytea", bytes_array(values))
+
+
+def ids_array(ids: Iterable[int]) -> str:
+    """The text of a PostgreSQL array of these numbers, to be cast to bigint[]."""
+    return f"{{{','.join(map(str, ids))}}}"
 
 
 def bytes_array(values: Iterable[bytes]) -> str:

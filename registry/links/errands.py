@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from expunge.keys import url_host
-from registry.lib.safe_http import Outcome, Refused, Response, Stop
+from registry.lib.safe_http import REDIRECTS, Outcome, Refused, Response, Stop
 from registry.links.models import RobotsFile
 from registry.links.robots import (
     LIMITED,
     MAX_REDIRECTS,
-    REDIRECTS,
     REMEMBERED,
     is_robots_url,
     origin_of,
@@ -27,9 +26,9 @@ from registry.links.robots import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from registry.links.robots import Away, Robots
+    from registry.links.robots import Away, Redirected, Robots
 
 # The door does not go there, and so nobody of ours can: as good as no file.
 _NO_PLACE = frozenset({Outcome.SSRF_BLOCKED, Outcome.INVALID_URL})
@@ -52,7 +51,7 @@ class Errand:
     """
 
     url: str
-    redirected: Callable[[str, str], str]
+    redirected: Redirected
     before: list[str] = field(default_factory=list)
     result: RobotsFile | Refused | None = None
 
@@ -146,7 +145,7 @@ class Errands:
         """Whether the robots.txt of an origin was on a host that cannot be reached, or that we may not ask."""
         return origin in self._unknown
 
-    def send(self, host: int, origin: str, away: Away, redirected: Callable[[str, str], str]) -> None:
+    def send(self, host: int, origin: str, away: Away, redirected: Redirected) -> None:
         """Have the robots.txt of an origin fetched where its redirects led away from its host."""
         errand = self._by_url.get(away.url)
         if errand is None:

@@ -41,13 +41,12 @@ def observations_forget(links: Collection[int]) -> None:
 def partitions_ahead(now: datetime) -> None:
     """Make the partitions of this month and the next, so that at its turn no batch waits for another that makes one."""
     partition_make(now)
-    partition_make(datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC))
+    partition_make(_next_month(now))
 
 
 def partition_make(at: datetime) -> None:
     """Make the partition of the month of `at` (UTC) unless it is there."""
     first = datetime(at.year, at.month, 1, tzinfo=UTC)
-    after = datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
     name = f"{_TABLE}_{at:%Y_%m}"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
@@ -56,7 +55,7 @@ def partition_make(at: datetime) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         cursor.execute(
             sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-                sql.Identifier(name), sql.Identifier(_TABLE), first.isoformat(), after.isoformat()
+                sql.Identifier(name), sql.Identifier(_TABLE), first.isoformat(), _next_month(at).isoformat()
             )
         )
 
@@ -84,6 +83,11 @@ def observations_expire(now: datetime) -> list[str]:
         for name in old:
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return sorted(old)
+
+
+def _next_month(at: datetime) -> datetime:
+    """When the month after that of `at` begins."""
+    return datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
 
 
 def _is_written(cursor: CursorWrapper, name: str) -> bool:

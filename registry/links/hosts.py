@@ -102,14 +102,12 @@ def host_versions(user: Viewer, host: Host) -> list[HostInVersion]:
     for version, state, links in rows:
         counted.setdefault(version, dict.fromkeys(SHOWN, 0))[shown(state)] += links
     domain = Domain.objects.filter(domain_hosts__host=host).first()
-    if domain is None:
-        return [HostInVersion(version, counted[pk], "") for pk, version in versions.items() if pk in counted]
-    doubted = versions_doubted(list(counted))
+    doubted = versions_doubted(list(counted)) if domain else set()
     return [
         HostInVersion(
             version,
             counted[pk],
-            domain.name if may_go(domain, version, is_doubted=pk in doubted) else "",
+            domain.name if domain and may_go(domain, version, is_doubted=pk in doubted) else "",
         )
         for pk, version in versions.items()
         if pk in counted
@@ -122,9 +120,7 @@ def version_hosts(user: Viewer, version: Version) -> QuerySet[PanelRow, Any]:
     Excluded links are in none of the numbers.
     """
     return (
-        PanelRow.objects.visible_to(user)
-        .filter(panel__version=version)
-        .exclude(link__state=LinkState.EXCLUDED)
+        panel_rows(user, version)
         .values(host=F("link__host__name"))
         .annotate(
             links=Count("pk"),

@@ -17,7 +17,7 @@ from protego import Protego
 
 from expunge.keys import url_host
 from registry.lib.among import among_ids
-from registry.lib.safe_http import Limits, Refused, Request, Response, Stop
+from registry.lib.safe_http import REDIRECTS, Limits, Refused, Request, Response, Stop
 from registry.lib.storable import storable
 from registry.links.models import MAX_DELAY, MIN_DELAY, RobotsFile
 
@@ -37,11 +37,9 @@ REMEMBERED = timedelta(hours=24)
 READ_BYTES = 512 * 1024  # the standard asks for 500 KiB at least
 LIMITS = Limits(body_bytes=READ_BYTES, redirects=0)
 MAX_REDIRECTS = 5
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-LIMITED = (
-    429  # of a host that was asked too much: that says nothing of its rules, as a server's error does not
-)
-_RESTS = frozenset({LIMITED, 503})
+# Of a host that was asked too much: that says nothing of its rules, as a server's error does not.
+LIMITED = 429
+RESTS = frozenset({LIMITED, 503})  # of a host that wants rest
 
 
 def origin_of(url: str) -> str:
@@ -183,7 +181,7 @@ class Origins:
             answer = await self._ask(Request(errand.url, limits=LIMITS))
             if isinstance(answer, Refused):
                 return errand.step(answer)
-            if answer.status in _RESTS:
+            if answer.status in RESTS:
                 return False
             said = self._errands.heard(self._host.pk, errand, answer)
         goes_on = errand.step(said)

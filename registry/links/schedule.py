@@ -310,7 +310,7 @@ def links_never_ahead(now: datetime) -> int:
     far = now + LONGEST_WAIT
     hosts = list(Host.objects.filter(due_at__gt=far).values_list("pk", flat=True)[:HOSTS_AT_ONCE])
     count = links_set(Link.objects.filter(host__in=hosts, due_at__gt=far), due_at=now)
-    hosts_due(hosts)
+    hosts_due(hosts)  # also those that have no such link
     return count
 
 

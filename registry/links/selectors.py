@@ -40,8 +40,8 @@ class Health:
 
     `counts` are links of the panel, `shares` what that makes of all links of the version, from 0 to 1; `strata` is the
     estimate of each kind of domain that the panel has links of. The times are of links of which something is known, so
-    none tells a link that refuses us from one that is excluded and has no time. `is_whole` tells that the panel is no sample: the version
-    has no more links.
+    none tells a link that refuses us from one that is excluded and has no time. `is_whole` tells that the panel is no
+    sample: the version has no more links.
     """
 
     panel: Panel
@@ -93,10 +93,9 @@ def version_health(version: Version) -> Health | None:
         state: places == number for number, state in enumerate(SHOWN)
     }
     alive, dead = (np.any([of_state[state] for state in states], axis=0) for states in (IS_ALIVE, IS_DEAD))
-    firsts, lasts = (
-        [group[column] for group in groups if group[0] in KEEPS_TIME and group[column] is not None]
-        for column in (3, 4)
-    )
+    times = [
+        (first, last) for state, _, _, first, last, *_ in groups if state in KEEPS_TIME and first is not None
+    ]
     return Health(
         panel=panel,
         counts={state: int(holds.sum()) for state, holds in of_state.items()},
@@ -105,8 +104,8 @@ def version_health(version: Version) -> Health | None:
         strata=_by_stratum(alive, dead, links),
         is_whole=links.is_whole,
         opted_out=sum(opted_out for *_, opted_out, _ in groups),
-        checked_first=min(firsts, default=None),
-        checked_last=max(lasts, default=None),
+        checked_first=min((first for first, _ in times), default=None),
+        checked_last=max((last for _, last in times), default=None),
         waiting=sum(waiting for *_, waiting in groups),
         vantage=settings.LINKS_VANTAGE,
     )

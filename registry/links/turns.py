@@ -23,6 +23,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from registry.lib.safe_http import (
+    REDIRECTS,
     Client,
     Hop,
     Limits,
@@ -63,7 +64,6 @@ REST = timedelta(minutes=15)  # after a silence, or a limit without a time; doub
 MAX_REST = timedelta(hours=24)
 
 _LIMITS = Limits(redirects=0, body_bytes=0)
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ONE_BYTE = {"Range": "bytes=0-0"}
 _NO_HEAD = frozenset({403, 404, 405, 501})
 _NO_ANSWER = frozenset({Failure.READ_TIMEOUT, Failure.RESET, Failure.PROTOCOL_ERROR})
@@ -106,7 +106,7 @@ class Walk:
         self.seconds += result.seconds
         self.at = timezone.now()
         location = None
-        if isinstance(result, Response) and result.status in _REDIRECTS:
+        if isinstance(result, Response) and result.status in REDIRECTS:
             self.cookies |= bool(result.headers.get("set-cookie"))
             self.opt_outs.update(opt_outs(result.headers))
             location = result.headers.get("location")
@@ -309,7 +309,7 @@ class Turn:
         now = timezone.now()
         if isinstance(result, Response):
             self._silences = 0
-            if result.status in {429, 503}:
+            if result.status in robots.RESTS:
                 host.delay = min(host.delay * 2, MAX_DELAY)
                 self._rest(retry_after(result) or self._next_rest())
                 await self._round.keep(host)  # whatever becomes of the batch

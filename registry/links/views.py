@@ -204,12 +204,14 @@ def dataset_links_context(user: Viewer, dataset: Dataset) -> dict[str, Any]:
 
 def _hurried_said(hurried: Hurried) -> str:
     """What came of asking for checks now, in words."""
-    come = counted(hurried.links, "link comes", "links come")
     if not hurried.links:
         return "No link can be asked for now: each was checked within the last hour."
-    left = counted(hurried.recent, "was", "were") + " checked within the last hour, and"
-    more = f" {left} {'is' if hurried.recent == 1 else 'are'} not asked again yet." if hurried.recent else ""
-    return f"{come} first now. Each host is asked as politely as ever.{more}"
+    come = counted(hurried.links, "link comes", "links come")
+    said = f"{come} first now. Each host is asked as politely as ever."
+    if not hurried.recent:
+        return said
+    were, are = counted(hurried.recent, "was", "were"), "is" if hurried.recent == 1 else "are"
+    return f"{said} {were} checked within the last hour, and {are} not asked again yet."
 
 
 def _back(request: HttpRequest, version: Version) -> HttpResponse:
@@ -303,14 +305,15 @@ def _findings(version: Version) -> list[dict[str, Any]]:
     cases: dict[str, Sequence[WorkedOn]] = {}
     for ask in hooks.links_worked_on:
         cases |= ask(version)
+    named = {finding: sum(case.items for case in cases.get(finding, [])) for finding in found}
     return [
         {
             "finding": finding,
             "count": count,
             "noun": f"{finding} link",
             "cases": cases.get(finding, []),
-            "others": max(0, count - (named := sum(case.items for case in cases.get(finding, [])))),
-            "others_noun": f"other {finding} link" if named else f"{finding} link",
+            "others": max(0, count - named[finding]),
+            "others_noun": f"other {finding} link" if named[finding] else f"{finding} link",
         }
         for finding, count in found.items()
         if count

@@ -102,7 +102,7 @@ def duration(value: float | timedelta | None) -> str:
         return f"{seconds * 1_000:.0f} ms" if seconds else "0 s"
     # 9.95 s and more would round to "10.0 s", which claims a precision that the next size up does not have.
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"

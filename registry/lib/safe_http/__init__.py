@@ -24,10 +24,21 @@ itself, for who follows redirects himself; they raise `Stop`.
 
 from registry.lib.safe_http.client import Client, fetch
 from registry.lib.safe_http.policy import Policy
-from registry.lib.safe_http.results import Headers, Hop, Limits, Outcome, Refused, Request, Response, Stop
+from registry.lib.safe_http.results import (
+    REDIRECTS,
+    Headers,
+    Hop,
+    Limits,
+    Outcome,
+    Refused,
+    Request,
+    Response,
+    Stop,
+)
 from registry.lib.safe_http.urls import check, redirected
 
 __all__ = [
+    "REDIRECTS",
     "Client",
     "Headers",
     "Hop",

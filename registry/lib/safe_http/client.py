@@ -12,6 +12,7 @@ from registry.lib.safe_http.crowds import CROWDED
 from registry.lib.safe_http.policy import Policy
 from registry.lib.safe_http.resolver import Resolver
 from registry.lib.safe_http.results import (
+    REDIRECTS,
     Headers,
     Hop,
     Outcome,
@@ -41,7 +42,6 @@ logger = logging.getLogger(__name__)
 CONCURRENCY = 256
 _POOL = 2  # connections, in use and kept, for each request under way
 _MAX_TRIED = 3  # addresses of one host
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What the caller set goes along to another origin only where it cannot be a secret.
 _TO_ELSEWHERE = frozenset({"accept", "accept-language", "range", "user-agent"})
 _NEXT_ADDRESS = frozenset({Outcome.CONNECT_REFUSED, Outcome.CONNECT_TIMEOUT})
@@ -104,7 +104,7 @@ class Client:
         try:
             target = check(request.url, self._policy)
             address, answer = await self._reach(target, request.url, request, request.lines, deadline)
-            if answer.status in _REDIRECTS and request.limits.redirects and request.method != "POST":
+            if answer.status in REDIRECTS and request.limits.redirects and request.method != "POST":
                 target, address, answer = await self._follow(
                     target, address, answer, request=request, hops=hops, deadline=deadline
                 )
@@ -138,7 +138,7 @@ class Client:
         """The last hop's target, address and answer; the hops before it are added to `hops`. Raises Stop."""
         target = first
         seen = {target.url}
-        while answer.status in _REDIRECTS:
+        while answer.status in REDIRECTS:
             location = _location(answer)
             if location is None:
                 break

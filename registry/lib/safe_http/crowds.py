@@ -28,7 +28,7 @@ class _Places:
 class Crowds:
     """The places of all addresses, in one event loop. At `closes`, a time of that loop, waiting ends for everybody.
 
-    `sharers` processes may do so at a time, which know nothing of each other: each then keeps to its share of AT_ONCE,
+    `sharers` processes may ask at a time, which know nothing of each other: each then keeps to its share of AT_ONCE,
     which is one at least, and of how many may begin in a second.
     """
 

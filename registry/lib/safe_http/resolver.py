@@ -137,9 +137,8 @@ class Resolver:
             raise Stop(Outcome.DNS_FAILURE, "dns_too_many_answers")
         if len(found.cnames) > MAX_ALIASES:
             raise Stop(Outcome.DNS_FAILURE, "dns_too_many_aliases")
-        nodes = sorted(
-            found.nodes, key=lambda node: node.family != socket.AF_INET
-        )  # stable: the server's order
+        # Stable: else in the server's order.
+        nodes = sorted(found.nodes, key=lambda node: node.family != socket.AF_INET)
         addresses = tuple(dict.fromkeys(canonical(node.addr[0].decode()) for node in nodes))
         if not addresses:
             raise Stop(Outcome.DNS_NODATA, "dns_nodata")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Method = Literal["GET", "HEAD", "POST"]
 
 MAX_BODY_BYTES = 10 * 1024**2
+REDIRECTS = frozenset({301, 302, 303, 307, 308})  # the statuses by which an answer leads elsewhere
 
 # As HTTP means it: of text, more would be stripped.
 _SPACE = " \t\n\r\x0b\f"

@@ -196,9 +196,8 @@ class Transfers:
     def _finish(self, curl: pycurl.Curl, error: int) -> None:
         handle = self._running.pop(curl)
         self._multi.remove_handle(curl)
-        if (
-            handle.done.cancelled()
-        ):  # `abandon` comes too late, and must not find the handle at work for another
+        if handle.done.cancelled():
+            # `abandon` comes too late, and must not find the handle at work for another.
             curl.close()
             return
         try:

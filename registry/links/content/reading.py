@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.utils import timezone
 
-from registry.lib.safe_http import Limits, Outcome, Refused, Request, Response, Stop
+from registry.lib.safe_http import REDIRECTS, Limits, Outcome, Refused, Request, Response, Stop
 from registry.links.content import reservation, states
 from registry.links.content.states import Evidence, Facts, Unread
 from registry.links.outcomes import opt_outs
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from registry.links.content.models import OriginSignature
     from registry.links.content.pictures import Pictures
     from registry.links.content.states import Reading
-    from registry.links.robots import Rules
-
-    Redirected = Callable[[str, str], str]
+    from registry.links.robots import Redirected, Rules
 
     class Ask(Protocol):
         """Waits for the host's turn and asks; None where the host wants rest, time is over, or content is not allowed.
@@ -51,7 +49,6 @@ _BEGINNING = Limits(redirects=0, body_bytes=states.PREFIX_BYTES)
 _WHOLE = Limits(redirects=0, body_bytes=states.WHOLE_BYTES)
 _RANGE = {"Range": f"bytes=0-{states.PREFIX_BYTES - 1}"}
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +179,7 @@ class Reader:
 
     def _learn(self, answer: Response) -> None:
         location = answer.headers.get("location")
-        if answer.status in _REDIRECTS and location:
+        if answer.status in REDIRECTS and location:
             try:
                 self.signature.missing_target = self._redirected(answer.url, location)
             except Stop:

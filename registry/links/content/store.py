@@ -13,7 +13,7 @@ from django.utils import timezone
 from psycopg import sql
 
 from registry.datasets.models import VersionStatus
-from registry.lib.among import among_ids
+from registry.lib.among import among_ids, ids_array
 from registry.links.content.models import LinkContent, OriginSignature
 from registry.links.content.reading import Plan
 from registry.links.content.recorded import recorded_jobs
@@ -115,7 +115,7 @@ def _hashes(known: LiteralString, links: Iterable[Asked]) -> dict[int, set[Key]]
     found: dict[int, set[Key]] = defaultdict(set)
     with connection.cursor() as cursor:
         statement = sql.SQL(_HASHES).format(known=sql.SQL(known))
-        cursor.execute(statement, {"links": f"{{{','.join(str(link.pk) for link in links)}}}"})
+        cursor.execute(statement, {"links": ids_array(link.pk for link in links)})
         for link, kind, digest in cursor.fetchall():
             found[link].add((kind, bytes(digest)))
     return found

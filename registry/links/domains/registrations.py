@@ -30,8 +30,7 @@ from registry.links.domains.states import REGISTRY_KEPT
 from registry.links.last_look import LastLook, hosts_opted_out
 from registry.links.leases import Holding, LeaseLostError, database_thread
 from registry.links.models import OUT_OF_USE, PanelRow
-from registry.links.schedule import Batch, hosts_take
-from registry.links.schedule import batch_record as leases_end
+from registry.links.schedule import Batch, batch_release, hosts_take
 from registry.links.turns import Round, Turn, policy
 
 if TYPE_CHECKING:
@@ -226,7 +225,7 @@ def _ask(urls: Sequence[str], limits: Limits) -> dict[str, Result] | None:
         asyncio.run(ask(host))
         return answers
     finally:
-        leases_end(batch, [])
+        batch_release(batch)
 
 
 def _write(domain: Domain, said: Registration) -> None:

@@ -37,10 +37,8 @@ class DomainKind(models.TextChoices):
     GONE = "domain_gone", "Gone"
     MISSING = "missing", "Not found once"
     MOVED = "moved", "Changed its servers"
-    REGISTERED_LATER = (
-        "registered_later",
-        "Registered later",
-    )  # than a day that is doubted, so it accuses nobody
+    # Than a day that is doubted, so it accuses nobody.
+    REGISTERED_LATER = "registered_later", "Registered later"
     UNCHECKED = "unchecked", "Not asked yet"
     PRESENT = "present", "Unchanged"
 

@@ -3,8 +3,9 @@
 A name that a resolver does not know may be a mistake of that resolver, or of a day. So a domain is gone only when two
 resolvers say so, twice, a day apart. Name servers and addresses change for many good reasons, so a change alone proves
 nothing: it makes the domain a candidate, whose registry is asked. So does what would blind the census: answers that cannot
-be used, for who buys a domain may see to that, and a registration that ran out. Only two things say that a domain is another's now:
-that it was registered after the rows were collected, or that its name servers became those of a reseller of domains.
+be used, for who buys a domain may see to that, and a registration that ran out. Only two things say that a domain is
+another's now: that it was registered after the rows were collected, or that its name servers became those of a reseller of
+domains.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ that day is doubted (`is_date_doubted`), and no registration is held against a d
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Case, Count, F, Q, Value, When
@@ -36,16 +36,14 @@ DOUBTED_FROM, DOUBTED_SHARE = 20, 5  # domains of a version at least; more than 
 DOMAIN = "link__host__of_domain__domain"
 COLLECTED = Coalesce("panel__version__base__dated", "panel__version__dated")
 
-
 _REGISTERED = Q(**{f"{DOMAIN}__registered_at__date__gt": F("collected")})
 _PARKED = Q(**{f"{DOMAIN}__parked_at__date__gt": F("collected")})
-_AFTERWARDS = _REGISTERED | _PARKED
 _IS_DRAFT = Q(panel__version__status=VersionStatus.DRAFT)
 
 
 def rows_taken_over() -> QuerySet[PanelRow]:
     """Panel rows whose domain changed hands after their version was made; annotated with `collected`, a day."""
-    return PanelRow.objects.exclude(_IS_DRAFT).annotate(collected=COLLECTED).filter(_AFTERWARDS)
+    return PanelRow.objects.exclude(_IS_DRAFT).annotate(collected=COLLECTED).filter(_REGISTERED | _PARKED)
 
 
 def with_takeovers(rows: QuerySet[PanelRow]) -> QuerySet[PanelRow]:
@@ -67,8 +65,8 @@ def is_date_doubted(domains: int, known: int, registered: int) -> bool:
     return domains >= DOUBTED_FROM and registered * DOUBTED_SHARE > max(known, DOUBTED_FROM)
 
 
-def versions_doubted(versions: Collection[UUID] | QuerySet[PanelRow, Any]) -> set[UUID]:
-    """Those of these versions, by primary key (or a query of such), whose day is doubted."""
+def versions_doubted(versions: Collection[UUID]) -> set[UUID]:
+    """Those of these versions, by primary key, whose day is doubted."""
     counts = (
         PanelRow.objects.filter(panel__version__in=versions, **{f"{DOMAIN}__isnull": False})
         .annotate(collected=COLLECTED)

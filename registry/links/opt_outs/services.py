@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -28,7 +27,7 @@ from registry.lib.errors import NotAllowed, Refused
 from registry.lib.safe_http import Client, Request, Response
 from registry.lib.safe_http.crowds import Crowds
 from registry.links.last_look import LastLook, hosts_opted_out
-from registry.links.leases import Holding, LeaseLostError, lease_free
+from registry.links.leases import Holding, LeaseLostError, database_thread, lease_free
 from registry.links.models import Host, Link, RobotsFile
 from registry.links.opt_outs.files import LIMITS, PATH, SUBDOMAINS, read_opt_out
 from registry.links.outcomes import Outcome
@@ -196,21 +195,18 @@ def _addresses(host: Host, now: datetime) -> list[str]:
 
 async def _read(batch: Batch, addresses: Mapping[Host, Sequence[str]]) -> dict[str, set[str]]:
     """What the opt-out file of each of these hosts says, nothing where there is none; who did not tell is left out."""
-    with ThreadPoolExecutor(1) as database:
+    with database_thread() as database:
         # Over long before the leases are, so none is renewed.
         look, holding = LastLook(database, {}, hosts_opted_out), Holding(batch, database)
         ends = timezone.now() + timedelta(seconds=SECONDS)
         shared = Round(ends, look=look, is_sure=holding.is_sure)
         # Who has many names lead to one address, and says so here, must not have us ask it for all of them at once.
         crowds = Crowds(asyncio.get_running_loop().time() + SECONDS)
-        try:
-            async with Client(policy(), before_dial=holding.before_dial(look), crowds=crowds) as client:
-                found = await asyncio.gather(
-                    *(_said(client, host, shared, where) for host, where in addresses.items()),
-                    return_exceptions=True,
-                )
-        finally:
-            database.submit(lambda: connection.close()).result()  # noqa: PLW0108  -- of that thread, so looked up there
+        async with Client(policy(), before_dial=holding.before_dial(look), crowds=crowds) as client:
+            found = await asyncio.gather(
+                *(_said(client, host, shared, where) for host, where in addresses.items()),
+                return_exceptions=True,
+            )
     said: dict[str, set[str]] = {}
     for host, one in zip(addresses, found, strict=True):
         if isinstance(one, LeaseLostError):  # another worker's by now

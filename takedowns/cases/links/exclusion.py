@@ -22,9 +22,9 @@ from expunge.keys import KeyKind, registrable_domain
 from registry.lib.among import among_bytes, bytes_array
 from registry.links.models import PanelRow
 from takedowns.cases.models import Case, DomainReport, Location
-from takedowns.cases.own_initiative.selectors import CATEGORY, Finding
+from takedowns.cases.own_initiative.selectors import CATEGORY, KEPT, Finding
 from takedowns.removals.models import RemovalKey
-from takedowns.reports.models import Item, Outcome, Sensitivity, Source
+from takedowns.reports.models import Item, Sensitivity, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -99,9 +99,8 @@ def rows_excluded(rows: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
     asked: dict[str, list[int]] = {}
     for shard, row in rows:
         asked.setdefault(shard, []).append(row)
-    items = _items().exclude(
-        _by_census()
-    )  # of these `keys_excluded` knows the links, before they are located
+    # Of what the census reported `keys_excluded` knows the links, before they are located.
+    items = _items().exclude(_by_census())
     located = Location.objects.filter(shard__in=asked, item__in=items).values_list("shard_id", "positions")
     found = set()
     for shard, positions in located:
@@ -118,7 +117,7 @@ def _items() -> QuerySet[Item]:
         cases.exclude(category__sensitivity=Sensitivity.OPEN)
     )
     # One that was in no version of its dataset may be in another's: only who marks it as kept says that nothing is wrong.
-    kept = Q(outcome__in=[Outcome.REJECT, Outcome.INVALID, Outcome.DUPLICATE])
+    kept = Q(outcome__in=KEPT)
     # A member reported these because our own checks found them dead: that is triage, and only a check finds them back.
     found_dead = Q(report__source=Source.OWN_INITIATIVE, report__category=CATEGORY[Finding.DEAD])
     return Item.objects.filter(key__isnull=False).exclude(

@@ -20,6 +20,8 @@ from takedowns.cases.own_initiative.services import own_initiative_open, own_ini
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
+    from takedowns.cases.models import Case
+
 
 @extend_schema_serializer(
     examples=[
@@ -70,6 +72,12 @@ class CaseOpenedOut(serializers.Serializer[Any]):
     number = serializers.CharField()
 
 
+_OPENED = {
+    201: CaseOpenedOut,
+    409: OpenApiResponse(description="Something changed since the preview, or nothing is to be reported"),
+}
+
+
 class OwnInitiative(MembersView[Panel]):
     """What the checks of a version's links found, as a case."""
 
@@ -86,12 +94,7 @@ class OwnInitiative(MembersView[Panel]):
         operation_id="own_initiative_open",
         summary="Open a case about them (staff)",
         request=FindingIn,
-        responses={
-            201: CaseOpenedOut,
-            409: OpenApiResponse(
-                description="Something changed since the preview, or nothing is to be reported"
-            ),
-        },
+        responses=_OPENED,
     )
     def post(self, request: Request, finding: str, **_address: str) -> Response:
         """Report them on our own initiative; refused if anything changed since the preview."""
@@ -99,7 +102,7 @@ class OwnInitiative(MembersView[Panel]):
         case = own_initiative_open(
             actor=signed_in(request), version=version, finding=found, **_confirmed(request)
         )
-        return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
+        return _opened(case)
 
 
 class DomainOwnInitiative(MembersView[Panel]):
@@ -120,12 +123,7 @@ class DomainOwnInitiative(MembersView[Panel]):
         operation_id="own_initiative_domain_open",
         summary="Open a case about every row of a domain (staff)",
         request=FindingIn,
-        responses={
-            201: CaseOpenedOut,
-            409: OpenApiResponse(
-                description="Something changed since the preview, or nothing is to be reported"
-            ),
-        },
+        responses=_OPENED,
     )
     def post(self, request: Request, domain: str, **_address: str) -> Response:
         """Report it on our own initiative; refused if anything changed since the preview."""
@@ -134,7 +132,7 @@ class DomainOwnInitiative(MembersView[Panel]):
         case = own_initiative_open_domain(
             actor=signed_in(request), version=version, name=domain, **_confirmed(request)
         )
-        return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
+        return _opened(case)
 
 
 def _confirmed(request: Request) -> dict[str, str]:
@@ -142,6 +140,11 @@ def _confirmed(request: Request) -> dict[str, str]:
     given = FindingIn(data=request.data)
     given.is_valid(raise_exception=True)
     return {"reason": given.validated_data["reason"], "seen": given.validated_data["preview"]}
+
+
+def _opened(case: Case) -> Response:
+    """The answer to whoever opened it."""
+    return Response(CaseOpenedOut({"number": case.number}).data, status=HTTP_201_CREATED)
 
 
 def _finding(value: str) -> Finding:

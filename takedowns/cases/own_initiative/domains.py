@@ -2,7 +2,7 @@
 
 Whoever bought the domain may serve what he likes under links that a dataset's users still trust, so nobody waits for
 somebody to notice: the report names each domain by a rule, its case locates the rows, and people decide. A domain that an
-undecided report of ours names is not reported again, whatever else is found of it meanwhile.
+undecided report of the census names is not reported again, whatever else is found of it meanwhile.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def domains_report(takeovers: Sequence[int]) -> None:
 
 
 def _undecided(takeovers: Sequence[Takeover]) -> dict[int, UUID]:
-    """The report of ours, not decided yet, that names the domain of these takeovers of one dataset, by domain."""
+    """The report of the census, not decided yet, that names the domain of these takeovers of one dataset, by domain."""
     decided = Case.objects.filter(reports=OuterRef("report"), decided_at__isnull=False)
     known = DomainReport.objects.filter(
         ~Exists(decided),

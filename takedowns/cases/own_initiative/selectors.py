@@ -114,7 +114,7 @@ def domain_preview(version: Version, domain: Domain) -> Preview:
     There is nothing to report where a report about the dataset names the domain already. Raises as `preview`.
     """
     kind: DomainKind = DomainKind(domain.kind)  # type: ignore[attr-defined]  # annotated by domain_rows
-    line = f"{KeyKind.DOMAIN.value.partition('.')[0]}:{domain.name}"
+    line = f"domain:{domain.name}"
     entry = read_line(line)[1]
     is_reported = (entry.kind.value, entry.key) in _reported(version, [entry.key])
     found = [] if is_reported else [(line, entry)]

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
+from registry.hooks import hooks
 from registry.links import services
-from registry.links.models import Host, Link, RobotsFile
+from registry.links.models import Host, Link, Observation, RobotsFile
 from registry.links.schedule import NOW
+from tests.factories_takedowns import make_report
 from tests.registry.lib.safe_http.servers import WebServer, answers, redirects, writes
 from tests.registry.links.test_checker import polite
 
@@ -135,3 +137,30 @@ def test_the_longest_pause_that_an_origin_asks_for_holds_for_the_host(
             4,
             2,
         ]
+
+
+def test_links_whose_robots_txt_is_reported_cannot_be_told_and_are_not_taken_for_reported_themselves(
+    town: Town, make_panel: MakePanel
+) -> None:
+    """A file that somebody reported is not contacted: nobody knows what may be asked for."""
+    version = make_panel([town.url(A, "/1"), town.url(B, "/1")])
+    make_report(version.dataset, [town.url(A, "/robots.txt")])
+    assert hooks.keys_excluded
+    assert services.links_check() == 2
+    assert town.paths(A) == []
+    link = Link.objects.get(url=town.url(A, "/1"))
+    assert (link.state, link.outcome) == ("unverifiable", "robots_disallowed")
+    assert link.due_at is not None
+    assert Link.objects.get(url=town.url(B, "/1")).state == "alive"
+    assert set(Observation.objects.values_list("outcome", flat=True)) == {"robots_disallowed", "ok"}
+
+
+def test_a_link_that_is_reported_like_its_robots_txt_is_excluded_and_nothing_of_it_stays(
+    town: Town, make_panel: MakePanel
+) -> None:
+    version = make_panel([town.url(A, "/1")])
+    make_report(version.dataset, [town.url(A, "/robots.txt"), town.url(A, "/1")])
+    assert services.links_check() == 0
+    link = Link.objects.get()
+    assert (link.state, link.due_at, town.paths(A)) == ("excluded", None, [])
+    assert not Observation.objects.exists()

@@ -1,4 +1,7 @@
-"""Whoever writes several hosts at a time locks them in one order, and before their links: so no two wait for each other."""
+"""Whoever writes several hosts at a time locks them in one order, and before their links: so no two wait for each other.
+
+Nor does anybody go by what another has changed since.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,18 @@ HOSTS = 40
 
 
 def wait_until_locked_out() -> None:
-    """Return once somebody waits for a lock of somebody else."""
-    deadline = time.monotonic() + 10
+    """Return once somebody waits for a lock of ours."""
+    deadline = time.monotonic() + 20
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
-            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            # Not by `pg_stat_activity`, which stays as it was when a transaction first read it.
+            cursor.execute(
+                "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
             if cursor.fetchone():
                 return
             time.sleep(0.02)
-    pytest.fail("Nobody waits for anybody.")
+    pytest.fail("Nobody waits for us.")
 
 
 class Another(threading.Thread):
@@ -113,3 +119,29 @@ def test_hosts_are_locked_in_the_order_of_their_ids(
         assert sorted(host.pk for host in free) == ids[HOSTS // 2 + 1 :]
     acts.join()
     assert acts.error is None
+
+
+def test_whoever_hurries_a_link_locks_its_host_before_it(make_panel: MakePanel) -> None:
+    make_panel(["https://a.example.com/1"])
+    hurries = Another(lambda: links_set(Link.objects.all(), due_at=NOW))
+    with transaction.atomic():
+        Link.objects.select_for_update().get()
+        hurries.start()
+        wait_until_locked_out()
+        assert list(Host.objects.select_for_update(skip_locked=True)) == []
+    hurries.join()
+    assert hurries.error is None
+
+
+def test_a_host_is_due_by_what_was_written_while_somebody_waited_for_it(make_panel: MakePanel) -> None:
+    make_panel(["https://a.example.com/1"])
+    links_set(Link.objects.all(), due_at=timezone.now() + timedelta(days=7))
+    Host.objects.update(due_at=None)  # so that there is something to write
+    other = Another(lambda: hosts_due(Host.objects.values_list("pk", flat=True)))
+    with transaction.atomic():
+        links_set(Link.objects.all(), due_at=NOW)
+        other.start()
+        wait_until_locked_out()
+    other.join()
+    assert other.error is None
+    assert Host.objects.get().due_at == NOW

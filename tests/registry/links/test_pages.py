@@ -85,7 +85,7 @@ def test_a_page_costs_the_same_whatever_the_panel(
     client: Client, version: Version, maintainer: User, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     client.force_login(maintainer)
-    with django_assert_max_num_queries(23):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(20):  # type: ignore[attr-defined]
         client.get(page(version))
 
 
@@ -279,7 +279,7 @@ def test_members_see_how_far_the_checks_are(client: Client, version: Version, ma
     assert going.status_code == 200
     text = going.content.decode()
     assert "1 of 10 links" in text  # the excluded one waits for nothing
-    assert "about 2.0 s left" in text  # of two links on one host, a second apart
+    assert "about 2 s left" in text  # of two links on one host, a second apart
     whole = client.get(page(version)).content.decode()
     assert f'hx-get="{progress}"' in whole
     assert 'http-equiv="refresh"' not in whole  # there are forms in it

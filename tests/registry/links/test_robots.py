@@ -1,4 +1,4 @@
-"""Reading what an origin's robots.txt says, where it leads, and keeping it."""
+"""Reading what an origin's robots.txt says and to whom, where it leads, and keeping it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.lib.safe_http import Headers, Outcome, Refused, Request, Response, Stop
-from registry.links import robots
 from registry.links.errands import Errands
 from registry.links.models import Host, RobotsFile
-from registry.links.robots import Origins, Rules, origin_of
+from registry.links.robots import LIMITS, Origins, Rules, origin_of, robots_known, robots_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +27,9 @@ def test_only_those_that_are_asked_for_are_looked_up() -> None:
     for origin, at in [("http://a.example.com", now), ("https://a.example.com", now - timedelta(days=1))]:
         RobotsFile.objects.create(host=host, origin=origin, status=200, asked_at=at)
     both = {(host.pk, "http://a.example.com"), (host.pk, "https://a.example.com")}
-    assert set(robots.robots_known(both)) == {(host.pk, "http://a.example.com")}
-    assert robots.robots_known({(host.pk, "https://a.example.com:8443")}) == {}
-    assert robots.robots_known(set()) == {}
+    assert set(robots_known(both)) == {(host.pk, "http://a.example.com")}
+    assert robots_known({(host.pk, "https://a.example.com:8443")}) == {}
+    assert robots_known(set()) == {}
 
 
 @pytest.mark.django_db
@@ -42,7 +41,7 @@ def test_what_was_read_before_its_owner_named_the_host_is_not_remembered(
     now = timezone.now()
     asked = None if named is None else now + timedelta(seconds=named)
     host = Host.objects.create(name="a.example.com", opt_out_asked_at=asked)
-    robots.robots_record([RobotsFile(host=host, origin="http://a.example.com", status=404, asked_at=now)])
+    robots_record([RobotsFile(host=host, origin="http://a.example.com", status=404, asked_at=now)])
     assert RobotsFile.objects.count() == count
 
 
@@ -168,3 +167,77 @@ def test_what_cannot_be_reached_says_why_and_is_asked_once() -> None:
     refused = Refused(Outcome.TLS_ERROR, "tls", (), 0.0)
     rules, asked = learn({f"{ORIGIN}/robots.txt": refused})
     assert (rules, asked) == (refused, [f"{ORIGIN}/robots.txt"])
+
+
+def rules(text: str, status: int = 200) -> Rules:
+    return Rules.of(RobotsFile(text=text, status=status))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("age", "known"),
+    [(timedelta(0), True), (timedelta(hours=23, minutes=59), True), (timedelta(hours=24, minutes=1), False)],
+)
+def test_it_is_believed_for_a_day(age: timedelta, *, known: bool) -> None:
+    host = Host.objects.create(name="a.example.com")
+    RobotsFile.objects.create(host=host, origin=ORIGIN, status=200, asked_at=timezone.now() - age)
+    assert bool(robots_known({(host.pk, ORIGIN)})) is known
+
+
+def test_at_least_500_kib_of_it_are_read_and_its_redirects_are_ours_to_follow() -> None:
+    assert LIMITS.body_bytes >= 500 * 1024
+    assert LIMITS.redirects == 0
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418, 451])
+def test_a_client_error_means_that_there_is_none(status: int) -> None:
+    assert rules("", status).allow(f"{ORIGIN}/private")
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+def test_a_servers_error_or_a_limit_means_that_nothing_may_be_asked_for(status: int) -> None:
+    assert not rules("", status).allow(f"{ORIGIN}/")
+
+
+def test_an_empty_file_allows_everything() -> None:
+    assert rules("").allow(f"{ORIGIN}/private")
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("User-agent: *\nDisallow: /", False),
+        ("User-agent: expunge\nDisallow: /", False),
+        ("User-agent: EXPUNGE\nDisallow: /p", False),
+        ("User-agent: otherbot\nDisallow: /", True),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: Expunge\nDisallow: /elsewhere", True),
+        ("User-agent: *\nAllow: /\n\nUser-agent: Expunge\nDisallow: /", False),
+        ("User-agent: *\nDisallow: /p*e$", False),
+        ("User-agent: *\nDisallow: /\nAllow: /private", True),
+        ("User-agent: *\nDisallow: /private\nAllow: /", False),
+        ("User-agent: *\nDisallow:", True),
+        ("<html>no such file</html>", True),
+    ],
+)
+def test_what_speaks_to_us_by_name_counts_more_than_what_speaks_to_all(text: str, *, allowed: bool) -> None:
+    assert rules(text).allow(f"{ORIGIN}/private") is allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 1.0),
+        ("User-agent: *\nCrawl-delay: 0.1", 1.0),
+        ("User-agent: *\nCrawl-delay: 5", 5.0),
+        ("User-agent: *\nCrawl-delay: 59.5", 59.5),
+        ("User-agent: *\nCrawl-delay: 3600", 60.0),
+        ("User-agent: *\nCrawl-delay: -3", 1.0),
+        ("User-agent: *\nCrawl-delay: soon", 1.0),
+        ("User-agent: *\nCrawl-delay: nan", 1.0),
+        ("User-agent: *\nCrawl-delay: inf", 1.0),
+        ("User-agent: Expunge\nCrawl-delay: 7\n\nUser-agent: *\nCrawl-delay: 2", 7.0),
+        ("User-agent: otherbot\nCrawl-delay: 30", 1.0),
+    ],
+)
+def test_a_pause_that_it_asks_for_lies_between_a_second_and_a_minute(text: str, seconds: float) -> None:
+    assert rules(text).delay == seconds

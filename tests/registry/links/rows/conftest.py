@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.utils import timezone
@@ -16,6 +18,8 @@ from tests.factories import make_member
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from django.test import Client
+
     from registry.datasets.models import Version
 
 STATES = ("alive", "moved", "failing", "dead", "domain_gone", "unverifiable", "unchecked", "excluded")
@@ -23,6 +27,13 @@ STATES = ("alive", "moved", "failing", "dead", "domain_gone", "unverifiable", "u
 
 def url(state: str) -> str:
     return f"https://{state.replace('_', '-')}.example.com/{state}.jpg"
+
+
+def urls_in_csv(client: Client, rows: str, query: str = "") -> list[str]:
+    """The URLs in the file for members; `rows` is the address of the page."""
+    answer: Any = client.get(f"{rows.removesuffix('/')}.csv{query}")
+    assert answer.status_code == 200
+    return [line["url"] for line in csv.DictReader(io.StringIO(answer.getvalue().decode()))]
 
 
 @pytest.fixture
